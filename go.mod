@@ -1,0 +1,3 @@
+module github.com/assay-tee/assay
+
+go 1.26
