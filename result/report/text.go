@@ -1,0 +1,209 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/internal/tty"
+)
+
+// TextOptions say how much [Report.Text] shows and how.
+type TextOptions struct {
+	Style   tty.Style
+	Explain bool // every claim with what vouches for it, not only those that matter most
+}
+
+// Text writes r for people. It shows nothing that the JSON form does not have.
+func (r *Report) Text(w io.Writer, o TextOptions) error {
+	p := &printer{w: w, s: o.Style}
+	p.verdict(r)
+	for _, f := range r.Failures {
+		p.failure(f)
+	}
+	for _, e := range r.Evidence {
+		p.evidence(e)
+		p.trail(e.Label, r.Trail, o.Explain)
+	}
+	p.reasons(r)
+	return p.err
+}
+
+type printer struct {
+	w   io.Writer
+	s   tty.Style
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+func (p *printer) verdict(r *Report) {
+	v := strings.ToUpper(r.Verdict)
+	switch {
+	case len(r.Failures) > 0:
+		p.line("%s  at %s", p.s.Red(p.s.Bold("REFUSED")), r.Time.UTC().Format(time.RFC3339))
+	case r.Verdict == "affirming":
+		p.line("%s  at %s", p.s.Green(p.s.Bold(v)), r.Time.UTC().Format(time.RFC3339))
+	case r.Verdict == "contraindicated":
+		p.line("%s  authentic, and not acceptable, at %s", p.s.Red(p.s.Bold(v)), r.Time.UTC().Format(time.RFC3339))
+	default:
+		p.line("%s  authentic, not affirming, at %s", p.s.Yellow(p.s.Bold(v)), r.Time.UTC().Format(time.RFC3339))
+	}
+	for _, u := range r.Unsafe {
+		p.line("%s", p.s.Yellow("! unsafe: "+u))
+	}
+}
+
+func (p *printer) failure(f Failure) {
+	p.line("")
+	where := ""
+	if f.Input != "" {
+		where = " in " + f.Input
+	}
+	p.line("%s%s: %s", p.s.Red(f.Class), where, f.What)
+	p.line("  %s", p.s.Dim(f.Why))
+}
+
+func (p *printer) evidence(e Evidence) {
+	p.line("")
+	head := p.s.Bold(e.Label)
+	if e.Product != "" {
+		head += "  " + e.Product
+	}
+	if e.Status != "" {
+		head += "  " + p.tier(e.Status)
+	}
+	p.line("%s", head)
+	p.field("root", fmt.Sprintf("%s, %s, sha256 %s", e.Root.Name, e.Root.Source, short(e.Root.SHA256.Text())))
+	if len(e.Chain) > 0 {
+		l := e.Chain[0]
+		p.field("key", fmt.Sprintf("%s, valid %s to %s", l.Role, day(l.NotBefore), day(l.NotAfter)))
+	}
+	if e.Binding.Bound {
+		p.field("bound", fmt.Sprintf("%s is as expected, %s", e.Binding.Field, short(e.Binding.Value.Text())))
+	} else {
+		p.field("bound", p.s.Yellow("no: nothing shows that this evidence is fresh or whose it is"))
+	}
+	for _, n := range e.Notes {
+		p.field("note", n)
+	}
+	for _, name := range []string{"measurement", "mr_td", "mr_enclave"} {
+		if v, ok := e.Claims.Get(name); ok {
+			p.field(name, v.Text())
+		}
+	}
+}
+
+func (p *printer) field(name, value string) { p.line("  %-12s %s", name, value) }
+
+func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
+	open := 0
+	for _, t := range all {
+		if t.Attester != label {
+			continue
+		}
+		switch {
+		case t.Accepted:
+			p.line("  %s %s", p.s.Green("✓"), p.s.Bold(t.Claim)+p.value(t, explain))
+			for _, v := range t.Vouchers {
+				p.line("      %s", voucher(v))
+				for _, pr := range v.Provenance {
+					p.line("      built by %s from %s at %s", pr.Builder, pr.Source, pr.Commit)
+				}
+			}
+		case t.Nearest != nil:
+			p.line("  %s %s", p.s.Red("✗"), p.s.Bold(t.Claim)+p.value(t, explain))
+			p.line("      %s", t.Nearest.Why)
+		case explain:
+			p.line("  %s %s", p.s.Dim("·"), t.Claim+p.value(t, true))
+		default:
+			open++
+		}
+	}
+	if open > 0 {
+		p.line("  %s", p.s.Dim(fmt.Sprintf("· %d further claims, authentic, that no statement speaks of (--explain lists them)", open)))
+	}
+}
+
+func (p *printer) value(t appraise.Entry, full bool) string {
+	v := t.Value
+	if !full {
+		v = short(v)
+	}
+	out := " = " + v
+	if full && t.Field != "" {
+		out += p.s.Dim("  [" + t.Field + "]")
+	}
+	return out
+}
+
+func voucher(v appraise.Voucher) string {
+	if v.Source == nil {
+		return v.Relation
+	}
+	out := fmt.Sprintf("%s by %q", v.Relation, v.Signer)
+	if v.ID != "" {
+		out += ", statement " + v.ID
+	}
+	if v.TagID != "" && v.TagID != v.ID {
+		out += fmt.Sprintf(", tag %s version %d", v.TagID, v.TagVersion)
+	}
+	if v.Anchor != "" {
+		out += fmt.Sprintf(", anchor %q", v.Anchor)
+	}
+	if !v.NotAfter.IsZero() {
+		out += ", until " + day(v.NotAfter)
+	}
+	return out
+}
+
+func (p *printer) reasons(r *Report) {
+	if len(r.Reasons) == 0 {
+		return
+	}
+	p.line("")
+	p.line("%s", p.s.Bold("Why not affirming"))
+	for _, x := range r.Reasons {
+		who := ""
+		if x.Attester != "" && len(r.Evidence) > 1 {
+			who = x.Attester + ": "
+		}
+		p.line("  %s %s%s", p.s.Yellow(x.Code), who, x.What)
+		if x.Why != "" {
+			p.line("      %s", x.Why)
+		}
+		if x.Next != "" {
+			p.line("      %s %s", p.s.Cyan("→"), x.Next)
+		}
+	}
+}
+
+func (p *printer) tier(s string) string {
+	switch s {
+	case "affirming":
+		return p.s.Green(s)
+	case "contraindicated":
+		return p.s.Red(s)
+	}
+	return p.s.Yellow(s)
+}
+
+func short(hex string) string {
+	if len(hex) <= 20 {
+		return hex
+	}
+	return hex[:16] + "…"
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02")
+}
