@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/claim/compare"
 )
 
 // Source says where a relation came from, for the trail. One Source is shared by all relations of a statement.
@@ -35,12 +36,11 @@ type ProvenanceLink struct {
 	Time     time.Time `json:"time,omitzero"`
 }
 
-// Comparator decides whether the value acc of the accepted claims meets the condition cond. A profile gives one where
-// the base rules of the draft (section 8.3.4.3) do not apply.
-type Comparator func(cond, acc claim.Values) bool
-
-// Comparators looks up the comparator of a profile for one element and code point; nil means the base rule.
-type Comparators func(mkey claim.ID, codePoint int64) Comparator
+// Comparator and Comparators are a profile's own algorithms (package compare); nil means the base rules.
+type (
+	Comparator  = compare.Func
+	Comparators = compare.Lookup
+)
 
 // Reference is the relation rv of a reference-value triple: Condition is matched against Evidence.
 type Reference struct {
