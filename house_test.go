@@ -95,6 +95,9 @@ func forbidden(dir, imp string) string {
 			return "a heavy dependency that stays in " + strings.Join(where, ", ")
 		}
 	}
+	if imp == module+"/evidence/evidencetest" {
+		return "forged evidence is for tests"
+	}
 	if imp == module {
 		if dir == "." || strings.HasPrefix(dir, "cmd/") {
 			return ""
@@ -156,6 +159,7 @@ func TestForbiddenSeesWrongArrows(t *testing.T) {
 		{"heavy outside its leaf", "policy", "github.com/open-policy-agent/opa/v1/rego", true},
 		{"heavy in its leaf", "policy/rego", "github.com/open-policy-agent/opa/v1/rego", false},
 		{"unknown room", "misc", module + "/claim", true},
+		{"forged evidence", "cmd/assay", module + "/evidence/evidencetest", true},
 		{"internal is for all", "claim", module + "/internal/fault", false},
 	} {
 		if got := forbidden(tc.dir, tc.imp); (got != "") != tc.bad {
