@@ -1,0 +1,43 @@
+// Package builtin holds the text of the built-in policy: common.rego and one file per TEE, all of package assay. It
+// is text only; package policy/rego compiles it.
+package builtin
+
+import (
+	"embed"
+	"io/fs"
+	"strings"
+)
+
+//go:embed *.rego
+var files embed.FS
+
+// Name is the name of the built-in policy in its id.
+const Name = "builtin"
+
+// File is one Rego file.
+type File struct{ Name, Text string }
+
+// Files returns the modules of the built-in policy, without their tests, in the order of their names.
+func Files() []File { return list(func(n string) bool { return !strings.HasSuffix(n, "_test.rego") }) }
+
+// Tests returns the unit tests of the built-in policy, in Rego.
+func Tests() []File { return list(func(n string) bool { return strings.HasSuffix(n, "_test.rego") }) }
+
+func list(want func(string) bool) []File {
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		panic("unreachable: " + err.Error())
+	}
+	var out []File
+	for _, e := range entries {
+		if !want(e.Name()) {
+			continue
+		}
+		b, err := files.ReadFile(e.Name())
+		if err != nil {
+			panic("unreachable: " + err.Error())
+		}
+		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b)})
+	}
+	return out
+}

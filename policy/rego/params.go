@@ -1,0 +1,89 @@
+package rego
+
+import (
+	"encoding/json"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/jsonx"
+)
+
+// Params are the operator's settings that policies read as input.params. The zero value is the strictest: nothing that
+// is optional is allowed, and no floor is lower than what stage 1 demands anyway. Every member is described in
+// docs/policy.md.
+type Params struct {
+	// AllowSimulatorUnsafe lets evidence under a simulator's root be affirmed, with the mark "simulator-root" in the
+	// result. Only the insecure modes of the command line and the server set it.
+	AllowSimulatorUnsafe bool `json:"allow_simulator"`
+	// SNP holds the settings for AMD SEV-SNP.
+	SNP SNP `json:"snp"`
+	// Custom is handed to the operator's own policies as it is; a JSON object.
+	Custom json.RawMessage `json:"custom,omitempty"`
+}
+
+// SNP are the settings of builtin/snp.rego (specs evidence-snp.md section 16).
+type SNP struct {
+	VMPL                     []uint32 `json:"vmpl"`                       // privilege levels a report may come from; empty means 0 only
+	AllowMigrationAgent      bool     `json:"allow_migration_agent"`      // a migration agent may hold the guest's keys
+	AllowMaskedChipID        bool     `json:"allow_masked_chip_id"`       // CHIP_ID may read zero
+	AllowProvisionalFirmware bool     `json:"allow_provisional_firmware"` // current and committed firmware may differ
+	DenyVLEK                 bool     `json:"deny_vlek"`                  // only VCEK-signed reports, which prove a chip
+	CSPs                     []string `json:"csps,omitempty"`             // if any: VLEK-signed reports only of these providers
+	RequireCRL               bool     `json:"require_crl"`                // AMD's revocation list must have been checked
+
+	// TCBFloor is the least TCB: product ("Milan") → which ("reported", "current", "committed", "launch") → component
+	// ("boot_loader", "tee", "snp", "microcode", "fmc") → least value. Once a product has a floor, products without
+	// one are refused.
+	TCBFloor map[string]map[string]map[string]uint8 `json:"tcb_floor,omitempty"`
+	// FirmwareFloor is the least firmware version of the committed firmware, per product.
+	FirmwareFloor map[string]Firmware `json:"firmware_floor,omitempty"`
+
+	PolicySet     []string `json:"policy_set,omitempty"`     // guest policy bits that must be 1, by name
+	PolicyClear   []string `json:"policy_clear,omitempty"`   // guest policy bits that must be 0
+	PlatformSet   []string `json:"platform_set,omitempty"`   // platform info bits that must be 1
+	PlatformClear []string `json:"platform_clear,omitempty"` // platform info bits that must be 0
+
+	LaunchMitigations  uint64 `json:"launch_mitigations"`  // bits that LAUNCH_MIT_VECTOR must have
+	CurrentMitigations uint64 `json:"current_mitigations"` // bits that CURRENT_MIT_VECTOR must have
+
+	MinReportVersion uint32   `json:"min_report_version"`
+	MinGuestSVN      uint32   `json:"min_guest_svn"`                // needs a trusted id key to mean anything
+	ChipAllow        []string `json:"chip_allow,omitempty"`         // register of the fleet: chip ids in lower-case hex
+	ChipDeny         []string `json:"chip_deny,omitempty"`          // withdrawn chips
+	IDKeyDigests     []string `json:"id_key_digests,omitempty"`     // if any: ID_KEY_DIGEST must be one of them
+	AuthorKeyDigests []string `json:"author_key_digests,omitempty"` // if any: AUTHOR_KEY_DIGEST must be one of them
+	HostData         []string `json:"host_data,omitempty"`          // if any: HOST_DATA must be one of them
+}
+
+// Firmware is a firmware version, compared in the order major, minor, build.
+type Firmware struct {
+	Major uint8 `json:"major"`
+	Minor uint8 `json:"minor"`
+	Build uint8 `json:"build"`
+}
+
+// ParseParams reads Params from JSON. A member that nobody knows is an error: a misspelt floor must not be no floor.
+func ParseParams(b []byte) (Params, error) {
+	var p Params
+	if err := jsonx.Unmarshal(b, &p, true); err != nil {
+		return Params{}, fault.New(fault.Policy, "policy parameters: %w", err)
+	}
+	return p, nil
+}
+
+// term renders p once, at compile time; canonical is what the policy's id covers.
+func (p Params) term() (t *ast.Term, canonical []byte, err error) {
+	if len(p.SNP.VMPL) == 0 {
+		p.SNP.VMPL = []uint32{0}
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, nil, fault.New(fault.Policy, "policy parameters: %w", err)
+	}
+	v, err := ast.ValueFromReader(bytesReader(b))
+	if err != nil {
+		return nil, nil, fault.New(fault.Policy, "policy parameters: %w", err)
+	}
+	return ast.NewTerm(v), b, nil
+}
