@@ -3,11 +3,13 @@
 package appraise
 
 import (
+	"slices"
 	"time"
 
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/internal/fault"
 )
 
 // Appraisal is the outcome of stage 3. The zero value is not valid and is refused by stage 4.
@@ -30,17 +32,27 @@ func (a *Appraisal) Attesters() []*Attester { return a.attesters }
 type Attester struct {
 	Label    string
 	Evidence *evidence.Verified
-	Accepted []AcceptedECT // the accepted claims set (ACS), in a deterministic order
-	Trail    []Entry
+	Accepted []AcceptedECT    // the accepted claims set (ACS), in a deterministic order, evidence first
+	Keys     []AcceptedKeys   // keys that a statement associates with this Attester
+	Domains  []AcceptedDomain // accepted memberships and trust dependencies
+	Trail    []Entry          // one line per claim of the evidence, in its order
+	Endorsed []Entry          // one line per claim that an endorser added: not in the evidence, so never "measured"
+	// Unmet lists what the operator expected by name of this Attester and did not find. It never affirms.
+	Unmet []Nearest
+	// Failed says why match-and-augment was ended ("" when it was not). Nothing but evidence is accepted then.
+	Failed string
 }
 
-// AcceptedECT is an ECT of the accepted claims set with the statement that put it there; a nil Source is Evidence.
+// AcceptedECT is an ECT of the accepted claims set with the statement that put it there; a nil Source is Evidence. What
+// the draft joins into one ECT but comes from several statements is listed once per statement.
 type AcceptedECT struct {
 	claim.ECT
-	Source *endorse.Source
+	Source   *endorse.Source
+	Relation string      // "" for evidence, otherwise as in [Voucher]
+	From     EvidenceSet // the evidence that it rests on
 }
 
-// Entry is one line of the trail: one claim of the evidence, and what it rests on.
+// Entry is one line of the trail: one claim, and what it rests on.
 type Entry struct {
 	Attester string    `json:"attester"`
 	Claim    string    `json:"claim"`           // the name people know it by: "measurement"
@@ -55,7 +67,9 @@ type Entry struct {
 // Voucher is one statement that vouches for a claim.
 type Voucher struct {
 	*endorse.Source
-	Relation string `json:"relation"` // "reference-value", "endorsed-value", "conditional-endorsement", …
+	// Relation is "reference-value", "local-expectation", "endorsed-value", "conditional-endorsement" or
+	// "conditional-endorsement-series".
+	Relation string `json:"relation"`
 }
 
 // Nearest is the statement that came nearest to a match, and the first difference.
@@ -65,4 +79,117 @@ type Nearest struct {
 	Evidence  string `json:"evidence"`  // value in the evidence, "absent" when there is none
 	Statement string `json:"statement"` // value the statement asks for
 	Why       string `json:"why"`       // one sentence
+}
+
+// Input is the evidence of one Attester under the label it will have in results.
+type Input struct {
+	Label    string // "" takes the name of the driver
+	Verified *evidence.Verified
+}
+
+// Appraise matches authenticated evidence against admitted statements in the phases of draft-ietf-rats-corim section 8.
+// The attesters inside an evidence (its Parts) are appraised apart and follow it in the result.
+//
+// It yields findings, never a failure of the machine: its errors are of class internal or usage and mean that it was
+// called with something that stages 1 and 2 did not make, or unsupported for evidence beyond its limits.
+func Appraise(in []Input, set *endorse.Set) (*Appraisal, error) {
+	if !set.Valid() {
+		return nil, fault.New(fault.Internal, "appraisal against an endorsement set that no builder made")
+	}
+	flat, err := flatten(in)
+	if err != nil {
+		return nil, err
+	}
+	a := &Appraisal{time: flat[0].Verified.Time(), attesters: make([]*Attester, len(flat))}
+	for i, f := range flat {
+		if a.attesters[i], err = appraiseOne(f, set); err != nil {
+			return nil, err
+		}
+	}
+	a.ok = true
+	return a, nil
+}
+
+// maxAttesters bounds nested evidence.
+const maxAttesters = 256
+
+// flatten lists the inputs and their parts, each with a label of its own.
+func flatten(in []Input) ([]Input, error) {
+	if len(in) == 0 {
+		return nil, fault.New(fault.Usage, "nothing to appraise")
+	}
+	var out []Input
+	used := map[string]bool{}
+	var add func(f Input, prefix string) error
+	add = func(f Input, prefix string) error {
+		if !f.Verified.Valid() {
+			return fault.New(fault.Internal, "appraisal of evidence that no driver authenticated")
+		}
+		if f.Label == "" {
+			f.Label = f.Verified.TEE()
+		}
+		if used[f.Label] {
+			if prefix == "" || used[prefix+"/"+f.Label] {
+				return fault.New(fault.Usage, "two attesters have the label %q; give each its own", f.Label)
+			}
+			f.Label = prefix + "/" + f.Label
+		}
+		if len(out) == maxAttesters {
+			return fault.New(fault.Unsupported, "more than %d attesters in one appraisal", maxAttesters)
+		}
+		used[f.Label] = true
+		out = append(out, f)
+		for _, p := range f.Verified.Parts() {
+			if err := add(Input{p.Label, p.Verified}, f.Label); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, f := range in {
+		if err := add(f, ""); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func appraiseOne(f Input, set *endorse.Set) (*Attester, error) {
+	v := f.Verified
+	if err := checkEvidence(v); err != nil {
+		return nil, err
+	}
+	ects := v.ECTs()
+	ws, err := worlds(ects)
+	if err != nil {
+		return nil, err
+	}
+	out := &Attester{Label: f.Label, Evidence: v}
+	tr := &tracker{}
+	var g *engine
+	for _, w := range ws {
+		g = &engine{set: set, at: v.Time(), tee: v.TEE(), ects: ects, out: out, tr: tr, acs: newACS(ects, w)}
+		g.references()
+		g.augment()
+		g.keyTriples()
+		out.accept(g.acs)
+	}
+	// Memberships are about all instances together.
+	if err := g.memberships(ects); err != nil {
+		out.fail("the membership of domains is circular: " + err.Error())
+	} else if err := g.dependencies(); err != nil {
+		out.fail("the trust dependencies are circular: " + err.Error())
+	}
+	if out.Failed != "" {
+		tr = &tracker{}
+	}
+	out.explain(set, tr)
+	return out, nil
+}
+
+// fail leaves nothing accepted but the evidence (specs corim.md section 14.3).
+func (a *Attester) fail(why string) {
+	a.Failed = why
+	a.Accepted = slices.DeleteFunc(a.Accepted, func(e AcceptedECT) bool { return e.Source != nil })
+	a.Keys, a.Domains = nil, nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"strings"
 )
@@ -204,3 +205,11 @@ type Opt[T comparable] struct {
 
 // Some is the present value v.
 func Some[T comparable](v T) Opt[T] { return Opt[T]{V: v, Set: true} }
+
+// HashContent writes the content of id to h, its length first.
+func (id ID) HashContent(h *maphash.Hash) {
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(len(id.content)))
+	h.Write(n[:])
+	h.WriteString(id.content)
+}

@@ -3,6 +3,10 @@
 package endorse
 
 import (
+	"cmp"
+	"hash/maphash"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/assay-tee/assay/claim"
@@ -42,34 +46,50 @@ type (
 	Comparators = compare.Lookup
 )
 
-// Reference is the relation rv of a reference-value triple: Condition is matched against Evidence.
+// Reference is the relation rv of a reference-value triple: Elements are matched against Evidence.
 type Reference struct {
 	Environment claim.Environment
 	Elements    []claim.Element
 	Profile     string
 	Compare     Comparators // nil: base rules
-	Source      *Source
+	// ExactCover demands that the elements of the Evidence and those of the statement are matched one to one, so that
+	// nothing is left over on either side (specs corim.md A24).
+	ExactCover bool
+	// ByName marks an expectation that the operator spoke: it has no environment, and each element is matched by its
+	// Name against an element of the Evidence of that name, its value given as bytes (code point 19).
+	ByName bool
+	// TEE limits an expectation by name to evidence of one driver; "" means any.
+	TEE    string
+	Source *Source
 }
 
 // Endorsement is the relation ev of an endorsed-value or conditional-endorsement triple.
 type Endorsement struct {
-	Conditions []claim.ECT
-	Additions  []claim.ECT
-	Profile    string
-	Compare    Comparators
-	Source     *Source
+	Conditions  []claim.ECT
+	Additions   []claim.ECT
+	Conditional bool // conditional-endorsement triple; otherwise endorsed-value
+	Profile     string
+	Compare     Comparators
+	Source      *Source
 }
 
-// Series is the relation evs of a conditional-endorsement series: the first item whose condition is met counts.
+// Series is the relation evs of a conditional-endorsement series: Common must be met, then the first item whose
+// condition is met counts. All conditions are about Environment and are met by one ECT.
 type Series struct {
-	Items   []SeriesItem
-	Profile string
-	Compare Comparators
-	Source  *Source
+	Environment  claim.Environment
+	Common       []claim.Element
+	AuthorizedBy claim.Authority
+	Items        []SeriesItem
+	Profile      string
+	Compare      Comparators
+	Source       *Source
 }
 
-// SeriesItem is one condition and its addition.
-type SeriesItem struct{ Condition, Addition claim.ECT }
+// SeriesItem is one condition, beside the common one, and its addition.
+type SeriesItem struct {
+	Condition []claim.Element
+	Addition  claim.ECT
+}
 
 // Keys is the relation of an identity or attest-key triple.
 type Keys struct {
@@ -84,8 +104,145 @@ type Keys struct {
 
 // Domain is the relation of a membership (dm) or dependency (td) triple.
 type Domain struct {
-	Domain  claim.Environment
-	Members []claim.Environment // or trustees
-	Profile string
-	Source  *Source
+	Domain     claim.Environment
+	Members    []claim.Environment // or trustees
+	Dependency bool                // td; otherwise dm
+	Profile    string
+	Source     *Source
+}
+
+// ValidAt reports whether what s vouches for counts at time t; an end that is zero is open.
+func (s *Source) ValidAt(t time.Time) bool {
+	return (s.NotBefore.IsZero() || !t.Before(s.NotBefore)) && (s.NotAfter.IsZero() || !t.After(s.NotAfter))
+}
+
+// relation is one of *Reference, *Endorsement, *Series, *Keys, *Domain.
+type relation interface{ source() *Source }
+
+func (r *Reference) source() *Source   { return r.Source }
+func (r *Endorsement) source() *Source { return r.Source }
+func (r *Series) source() *Source      { return r.Source }
+func (r *Keys) source() *Source        { return r.Source }
+func (r *Domain) source() *Source      { return r.Source }
+
+// Set is an immutable snapshot of everything admitted. It is made by [Builder.Set] and safe for concurrent use; the
+// zero value is not valid.
+type Set struct {
+	seed     maphash.Seed
+	segments []*segment
+	masks    []envMask        // environment shapes in use
+	points   map[point]uint64 // elements that some statement is found by
+	dropped  map[*Source]bool // superseded since their segment was built
+	local    []*Reference     // expectations by name
+	ranks    map[*Series]int  // stratification; see [Set.Rank]
+	evRanks  map[*Endorsement]int
+	count    int
+	ok       bool
+}
+
+// Valid reports whether s was made by a [Builder].
+func (s *Set) Valid() bool { return s != nil && s.ok }
+
+// Len returns the number of relations in s.
+func (s *Set) Len() int { return s.count }
+
+// Local returns the expectations by name, in the order in which they were spoken.
+func (s *Set) Local() []*Reference { return s.local }
+
+// Selection is what of a set could speak about one ECT. It may be reused.
+type Selection struct {
+	References   []*Reference
+	Endorsements []*Endorsement
+	Series       []*Series
+	Keys         []*Keys
+	Domains      []*Domain
+
+	keys []uint64
+}
+
+func (s *Selection) reset() {
+	*s = Selection{s.References[:0], s.Endorsements[:0], s.Series[:0], s.Keys[:0], s.Domains[:0], s.keys[:0]}
+}
+
+func (s *Selection) add(r relation) {
+	switch r := r.(type) {
+	case *Reference:
+		s.References = appendNew(s.References, r)
+	case *Endorsement:
+		s.Endorsements = appendNew(s.Endorsements, r)
+	case *Series:
+		s.Series = appendNew(s.Series, r)
+	case *Keys:
+		s.Keys = appendNew(s.Keys, r)
+	case *Domain:
+		s.Domains = appendNew(s.Domains, r)
+	}
+}
+
+// appendNew drops an immediate repetition; a relation that is found twice by different keys is met twice by the engine,
+// where the second time adds nothing.
+func appendNew[T comparable](l []T, v T) []T {
+	if n := len(l); n > 0 && l[n-1] == v {
+		return l
+	}
+	return append(l, v)
+}
+
+// Select fills into with every relation whose (first) condition an ECT of this environment and these elements could
+// meet; what it selects still has to be compared. The cost does not depend on the size of the set: relations are
+// found by environment and by one value that they pin.
+func (s *Set) Select(env *claim.Environment, elements []*claim.Element, into *Selection) {
+	into.reset()
+	into.keys = s.probe(into.keys, env, elements)
+	for _, seg := range s.segments {
+		for _, k := range into.keys {
+			c, found := seg.heads[k]
+			if !found {
+				continue
+			}
+			for i := c.first; i >= 0; i = seg.entries[i].next {
+				r := seg.entries[i].rel
+				if len(s.dropped) == 0 || !s.dropped[r.source()] {
+					into.add(r)
+				}
+			}
+		}
+	}
+}
+
+// Nearby returns up to max reference values about environments that contain env, for the trail: candidates for "the
+// nearest statement". The choice does not depend on the order of admission.
+func (s *Set) Nearby(env *claim.Environment, max int) []*Reference {
+	var out []nearRef
+	for _, m := range s.masks {
+		h, fits := s.hashEnv(env, m)
+		if !fits {
+			continue
+		}
+		for _, seg := range s.segments {
+			for _, n := range seg.near[h] {
+				if len(s.dropped) == 0 || !s.dropped[n.ref.Source] {
+					out = append(out, n)
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b nearRef) int { return cmp.Compare(a.ord, b.ord) })
+	refs := make([]*Reference, 0, min(len(out), max))
+	for _, n := range out[:min(len(out), max)] {
+		refs = append(refs, n.ref)
+	}
+	return refs
+}
+
+// SeriesRank and EndorsementRank are the stratum in which a relation is looked at: everything that could add to what a
+// series matches against has a lower rank. An endorsement that feeds no series has the highest rank.
+func (s *Set) SeriesRank(r *Series) int { return s.ranks[r] }
+
+// EndorsementRank is the stratum of r.
+func (s *Set) EndorsementRank(r *Endorsement) int {
+	if n, ok := s.evRanks[r]; ok {
+		return n
+	}
+	return math.MaxInt
 }

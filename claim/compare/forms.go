@@ -25,17 +25,36 @@ func ConditionForm(v *claim.Values) (form string, found bool) {
 	return "", false
 }
 
-// hasConditionTag looks at the tag of an encoded item, and at the tag of the first entry when it is an array (a list
-// of expressions). The encoding is core deterministic, so that a tag has one form.
+// hasConditionTag looks at the tag of an encoded item and, when it is an array (a list of expressions), at that of each
+// entry that can be reached over simple ones. The encoding is core deterministic, so that a tag has one form.
 func hasConditionTag(b []byte) bool {
 	major, n, rest, ok := head(b)
-	if ok && major == 4 && n > 0 {
-		major, n, _, ok = head(rest)
+	if !ok || major != 4 {
+		return ok && major == 6 && isConditionTag(n)
 	}
-	if !ok || major != 6 {
-		return false
+	for ; n > 0; n-- {
+		var m byte
+		var v uint64
+		m, v, rest, ok = head(rest)
+		switch {
+		case !ok || m == 4 || m == 5:
+			return false
+		case m == 6 && isConditionTag(v):
+			return true
+		case m == 6:
+			n++ // the tagged item follows
+		case m == 2 || m == 3:
+			if v > uint64(len(rest)) {
+				return false
+			}
+			rest = rest[v:]
+		}
 	}
-	switch n {
+	return false
+}
+
+func isConditionTag(tag uint64) bool {
+	switch tag {
 	case claim.TagMinSVN, claim.TagMaskedRaw, claim.TagIntRange, claim.TagNumberRange, claim.TagSet, 60010, 60020, 60021:
 		return true
 	}

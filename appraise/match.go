@@ -1,0 +1,146 @@
+package appraise
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/claim/compare"
+	"github.com/assay-tee/assay/endorse"
+)
+
+// meets reports whether one ECT of the accepted claims meets a condition as a whole (section 8.3.4.4.3): environment,
+// authority, and every element by some element of this very ECT. Components are never mixed from several ECTs.
+func (n *node) meets(env *claim.Environment, auth claim.Authority, elements []claim.Element, profile endorse.Comparators) bool {
+	if !env.Contains(n.env) || !satisfies(n.auth, auth) {
+		return false
+	}
+	for i := range elements {
+		if !n.meetsElement(&elements[i], profile) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *node) meetsElement(c *claim.Element, profile endorse.Comparators) bool {
+	if !satisfies(n.auth, c.AuthorizedBy) {
+		return false
+	}
+	for _, e := range n.elements {
+		if compare.Element(c, e, profile) {
+			return true
+		}
+	}
+	return false
+}
+
+// satisfies is section 15.2: every entry of the condition is some form of the authority.
+func satisfies(have, want claim.Authority) bool {
+	if have.Satisfies(want) {
+		return true
+	}
+next:
+	for _, w := range want {
+		for _, h := range have {
+			if compare.KeyID(w, h) {
+				continue next
+			}
+		}
+		return false
+	}
+	return true
+}
+
+// oneToOne reports whether the elements of n and those of the statement can be paired so that none is left over on
+// either side (specs corim.md A24). It is maximum bipartite matching by augmenting paths.
+func (n *node) oneToOne(elements []claim.Element, profile endorse.Comparators) bool {
+	if len(elements) != len(n.elements) {
+		return false
+	}
+	owner := make([]int, len(n.elements)) // statement element that holds an evidence element, plus one
+	var try func(c int, seen []bool) bool
+	try = func(c int, seen []bool) bool {
+		for j, e := range n.elements {
+			if seen[j] || !compare.Element(&elements[c], e, profile) {
+				continue
+			}
+			seen[j] = true
+			if owner[j] == 0 || try(owner[j]-1, seen) {
+				owner[j] = c + 1
+				return true
+			}
+		}
+		return false
+	}
+	for c := range elements {
+		if !try(c, make([]bool, len(n.elements))) {
+			return false
+		}
+	}
+	return true
+}
+
+// byName compares an expectation of the operator with one element of the evidence: the bytes that a person would call
+// the value of that claim.
+func byName(x *claim.Element, e *claim.Element) (same, sameName bool) {
+	want := func(b []byte) bool {
+		if len(b) == 0 || x.Values.Bytes == nil {
+			return false
+		}
+		if bytes.Equal(x.Values.Bytes.Value, b) {
+			return true
+		}
+		for _, v := range x.Values.Bytes.Set {
+			if bytes.Equal(v, b) {
+				return true
+			}
+		}
+		return false
+	}
+	if x.Name == e.Name {
+		for _, d := range e.Values.Digests {
+			same = same || want(d.Value)
+		}
+		if e.Values.Raw != nil {
+			same = same || want(e.Values.Raw.Value)
+		}
+		same = same || want(e.Values.UEID) || want(e.Values.UUID) || e.Values.Bytes != nil && want(e.Values.Bytes.Value)
+		return same, true
+	}
+	id, isRegister := strings.CutPrefix(x.Name, e.Name)
+	if !isRegister || e.Name == "" {
+		return false, false
+	}
+	for _, r := range e.Values.Registers {
+		if registerName(r.ID) != strings.TrimPrefix(id, ".") {
+			continue
+		}
+		for _, d := range r.Digests {
+			same = same || want(d.Value)
+		}
+		return same, true
+	}
+	return false, false
+}
+
+func registerName(id claim.ID) string {
+	if u, ok := id.UintContent(); ok {
+		return strconv.FormatUint(u, 10)
+	}
+	return id.TextContent()
+}
+
+// elementName is the name by which people know e.
+func elementName(e *claim.Element) string {
+	switch {
+	case e.Name != "":
+		return e.Name
+	case !e.Key.IsZero():
+		return "element " + e.Key.String()
+	case e.Values.Flags.Known != 0:
+		return "flags"
+	}
+	return "anonymous element"
+}

@@ -1,0 +1,200 @@
+package appraise
+
+import (
+	"fmt"
+
+	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/claim/compare"
+	"github.com/assay-tee/assay/endorse"
+)
+
+// maxNearby bounds how many statements are looked at to explain why nothing vouches for a claim.
+const maxNearby = 16
+
+// near is a statement that did not match, with what of it did and its first difference.
+type near struct {
+	ref  *endorse.Reference
+	ect  *claim.ECT
+	met  []*claim.Element // evidence elements that it would have vouched for
+	miss []miss           // in the statement's order
+	diff Nearest          // the first difference
+}
+
+// miss is an element of the statement that the evidence does not meet.
+type miss struct {
+	c *claim.Element
+	e *claim.Element // nil when the evidence has no such element
+}
+
+// explainOpen finds the nearest statement for each claim that nothing vouches for, and the expectations that were not met.
+func (a *Attester) explainOpen(set *endorse.Set, tr *tracker, open []*claim.Element) {
+	var cands []near
+	for _, r := range set.Local() {
+		if tr.met[r] || r.TEE != "" && r.TEE != a.Evidence.TEE() {
+			continue
+		}
+		if n, speaks := a.nearExpectation(r); speaks {
+			a.Unmet = append(a.Unmet, n.diff)
+			cands = append(cands, n)
+		}
+	}
+	ects := a.Evidence.ECTs()
+	for i := range ects {
+		for _, r := range set.Nearby(&ects[i].Environment, maxNearby) {
+			if !tr.met[r] {
+				cands = append(cands, a.nearReference(r, &ects[i]))
+			}
+		}
+	}
+	if len(cands) == 0 {
+		return
+	}
+	for i, e := range open {
+		if e == nil {
+			continue
+		}
+		if best := nearestTo(cands, e); best != nil {
+			d := best.differenceAt(e)
+			a.Trail[i].Nearest = &d
+		}
+	}
+}
+
+// nearestTo picks the statement that speaks about e and has the fewest differences; the operator's own comes first.
+func nearestTo(cands []near, e *claim.Element) *near {
+	var best *near
+	for i := range cands {
+		c := &cands[i]
+		if c.speaksOf(e) && (best == nil || best.ref.ByName == c.ref.ByName && len(c.miss) < len(best.miss)) {
+			best = c
+		}
+	}
+	return best
+}
+
+func (n *near) speaksOf(e *claim.Element) bool {
+	for _, m := range n.met {
+		if m == e {
+			return true
+		}
+	}
+	for _, m := range n.miss {
+		if m.e == e {
+			return true
+		}
+	}
+	return false
+}
+
+// differenceAt is the difference at e itself where there is one, otherwise the first difference of the statement: then
+// e is as the statement says, but the statement as a whole does not speak about this machine.
+func (n *near) differenceAt(e *claim.Element) Nearest {
+	for _, m := range n.miss {
+		if m.e == e {
+			return difference(n.ref, m)
+		}
+	}
+	return n.diff
+}
+
+func (a *Attester) nearReference(r *endorse.Reference, ect *claim.ECT) near {
+	n := near{ref: r, ect: ect}
+	for i := range r.Elements {
+		c := &r.Elements[i]
+		var same, other *claim.Element
+		for j := range ect.Elements {
+			e := &ect.Elements[j]
+			switch {
+			case c.Key != e.Key:
+			case compare.Values(&c.Values, &e.Values, c.Key, r.Compare):
+				same = e
+			case other == nil:
+				other = e
+			}
+		}
+		if same != nil {
+			n.met = append(n.met, same)
+		} else {
+			n.miss = append(n.miss, miss{c, other})
+		}
+	}
+	switch {
+	case !r.Source.ValidAt(a.Evidence.Time()):
+		n.diff = Nearest{Source: r.Source, What: "validity", Evidence: a.Evidence.Time().UTC().Format("2006-01-02T15:04:05Z"),
+			Statement: validity(r.Source), Why: fmt.Sprintf("the statement by %s does not hold at the time of the appraisal: %s", by(r.Source), validity(r.Source))}
+	case len(n.miss) > 0:
+		n.diff = difference(r, n.miss[0])
+	case r.ExactCover:
+		n.diff = Nearest{Source: r.Source, What: "completeness", Evidence: fmt.Sprintf("%d elements", len(ect.Elements)), Statement: fmt.Sprintf("%d elements", len(r.Elements)),
+			Why: fmt.Sprintf("the statement by %s must describe the evidence completely, one element for one", by(r.Source))}
+	default:
+		n.diff = Nearest{Source: r.Source, What: "authority", Evidence: "the attesting key", Statement: "another key",
+			Why: fmt.Sprintf("the statement by %s only speaks of evidence that another key vouches for", by(r.Source))}
+	}
+	return n
+}
+
+func validity(s *endorse.Source) string {
+	const day = "2006-01-02T15:04:05Z"
+	out := "valid"
+	if !s.NotBefore.IsZero() {
+		out += " from " + s.NotBefore.UTC().Format(day)
+	}
+	if !s.NotAfter.IsZero() {
+		out += " to " + s.NotAfter.UTC().Format(day)
+	}
+	return out
+}
+
+// nearExpectation reports how an expectation by name failed, and whether this Attester has any of the claims at all.
+func (a *Attester) nearExpectation(r *endorse.Reference) (n near, speaks bool) {
+	n.ref = r
+	ects := a.Evidence.ECTs()
+	for i := range r.Elements {
+		var same, other *claim.Element
+		for j := range ects {
+			for k := range ects[j].Elements {
+				e := &ects[j].Elements[k]
+				if ok, named := byName(&r.Elements[i], e); ok {
+					same = e
+				} else if named && other == nil {
+					other = e
+				}
+			}
+		}
+		speaks = speaks || same != nil || other != nil
+		if same != nil {
+			n.met = append(n.met, same)
+		} else {
+			n.miss = append(n.miss, miss{&r.Elements[i], other})
+		}
+	}
+	if len(n.miss) > 0 {
+		n.diff = difference(r, n.miss[0])
+	}
+	return n, speaks && len(n.miss) > 0
+}
+
+// difference says how an element of the statement and the evidence differ.
+func difference(r *endorse.Reference, m miss) Nearest {
+	d := Nearest{Source: r.Source, What: elementName(m.c), Evidence: compare.Absent, Statement: compare.Render(&m.c.Values)}
+	detail := ""
+	if m.e != nil {
+		d.What = elementName(m.e)
+		if r.ByName {
+			d.What, d.Evidence = m.c.Name, compare.Render(&m.e.Values)
+		} else {
+			cp, _ := compare.FirstDifference(&m.c.Values, &m.e.Values, m.c.Key, r.Compare)
+			d.Evidence, d.Statement = compare.RenderPoint(&m.e.Values, cp), compare.RenderPoint(&m.c.Values, cp)
+			detail = compare.Why(&m.c.Values, &m.e.Values, cp)
+		}
+	}
+	d.Why = fmt.Sprintf("%s differs: evidence %s statement %s by %s", d.What, quote(d.Evidence), quote(d.Statement), by(r.Source))
+	if m.e == nil {
+		d.Why = fmt.Sprintf("%s is not in the evidence; the statement by %s asks for %s", d.What, by(r.Source), quote(d.Statement))
+	}
+	if detail != "" {
+		d.Why += " (" + detail + ")"
+	}
+	return d
+}
