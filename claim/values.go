@@ -12,6 +12,9 @@ type Digest struct {
 	Alg     int64
 	AlgName string
 	Value   []byte
+	// TextAlg says that a known algorithm was carried by its text name. It only serves the codec and takes no part in
+	// any comparison.
+	TextAlg bool
 }
 
 // Digest algorithms of the IANA Named Information registry.
@@ -128,20 +131,32 @@ type Number struct {
 // Range is a closed interval; a nil end is open.
 type Range[T any] struct{ Min, Max *T }
 
-// Version is version-map; Scheme is its text form ("" when absent; 1 is "multipartnumeric" … 16384 "semver").
+// Version is version-map; Scheme is its text form ("" when absent; 1 is "multipartnumeric" … 16384 "semver"; an
+// integer without a name is its decimal form).
 type Version struct {
 	Text   string
 	Scheme string
+	// TextScheme says that Scheme was carried as text although an integer stands for the same name. It only serves the
+	// codec and takes no part in any comparison.
+	TextScheme bool
 }
 
 // SVN is a security version number; Min makes it the condition "at least" (tag 553).
 type SVN struct {
 	Value uint64
 	Min   bool
+	// Bare says that a plain value was carried without tag 552. It only serves the codec and takes no part in any
+	// comparison.
+	Bare bool
 }
 
 // Raw is raw-value. A nil Mask compares every bit; a Mask makes it a condition (tag 563).
-type Raw struct{ Value, Mask []byte }
+type Raw struct {
+	Value, Mask []byte
+	// OldMask says that the mask was carried beside the value under the deprecated code point 5. It only serves the
+	// codec and takes no part in any comparison.
+	OldMask bool
+}
 
 // Register is one integrity register; ID is an unsigned integer or text, and 5 and "5" differ.
 type Register struct {

@@ -1,6 +1,10 @@
 // Package corim reads and writes Concise Reference Integrity Manifests (draft-ietf-rats-corim-11): the manifest, its
-// CoMID, CoSWID and CoTL tags, and the COSE_Sign1 envelope around it. It says what a document contains and whether a
-// given key signed it; who may sign what is decided by package endorse.
+// CoMID, CoSWID, CoTS and CoTL tags, and the COSE_Sign1 envelope around it. It says what a document contains and
+// whether a given key signed it; who may sign what is decided by package endorse.
+//
+// Reading is strict unless a call names relaxations ([Options.Relax]). Writing is core deterministic, and a document
+// that was deterministic reads and writes to the same bytes. Signed bytes are never re-encoded: Raw fields hold them as
+// carried.
 package corim
 
 import (
@@ -9,7 +13,25 @@ import (
 	"github.com/assay-tee/assay/claim"
 )
 
-// Manifest is corim-map (section 4.1), decoded. The carried bytes stay in Raw; nothing is ever re-encoded to be hashed.
+// CBOR tags of the envelope and of the tags in a manifest (draft-ietf-rats-corim section 4, "CBOR Tags").
+const (
+	TagCOSESign1   uint64 = 18
+	TagLegacyCoRIM uint64 = 500
+	TagCoRIM       uint64 = 501
+	TagLegacyCOSE  uint64 = 502
+	TagCoSWID      uint64 = 505
+	TagCoMID       uint64 = 506
+	TagCoTS        uint64 = 507
+	TagCoTL        uint64 = 508
+)
+
+// Media types of the two envelopes.
+const (
+	MediaTypeUnsigned = "application/rim+cbor"
+	MediaTypeSigned   = "application/rim+cose"
+)
+
+// Manifest is corim-map (section 4.1), decoded.
 type Manifest struct {
 	ID            claim.ID // text, or 16 untagged bytes (UUID)
 	Profile       string   // URI, or OID in dotted decimal; "" when none
@@ -19,8 +41,12 @@ type Manifest struct {
 	CoMIDs        []CoMID
 	CoSWIDs       []CoSWID
 	CoTLs         []CoTL
-	Raw           []byte
-	Relaxations   []string // compat rules that were needed to decode this, by name
+	CoTSs         []CoTS
+	TagOrder      []uint64          // tag numbers in the order carried; used for writing while it agrees with the lists
+	Ext           []claim.Extension // positive keys not known here: kept and reported
+	Raw           []byte            // tag 501 and its map as carried; nil when made here
+	Relaxations   []string          // compat rules that were needed to decode this, by name
+	Warnings      []string          // valid, but worth saying: deprecated forms, unknown keys
 }
 
 // Validity is rim-validity or signature-validity; a nil NotBefore is open.
@@ -29,27 +55,40 @@ type Validity struct {
 	NotAfter  time.Time
 }
 
-// Entity is an entity-map with the roles as the numbers of its table.
+// Entity is an entity-map with the roles as the numbers of its table: in a manifest 1 manifest-creator and 2
+// manifest-signer, in a CoMID 0 tag-creator, 1 creator and 2 maintainer.
 type Entity struct {
 	Name  string
-	RegID string
+	RegID string // URI; "" when none
 	Roles []int64
+	Ext   []claim.Extension
 }
 
 // Locator is corim-locator-map: where a dependent document may be found, and what it must hash to.
 type Locator struct {
 	HRefs       []string
 	Thumbprints []claim.Digest
+	// HRefList and ThumbprintList say that a single entry was carried as a list of one.
+	HRefList, ThumbprintList bool
+}
+
+// TagIdentity is tag-identity-map.
+type TagIdentity struct {
+	TagID      claim.ID // text, or 16 untagged bytes (UUID)
+	TagVersion uint64
+	// ExplicitZero says that version 0, the default, was carried.
+	ExplicitZero bool
 }
 
 // CoMID is concise-mid-tag (section 5).
 type CoMID struct {
-	Language   string
-	TagID      claim.ID
-	TagVersion uint64
-	Entities   []Entity
-	Linked     []LinkedTag
-	Triples    Triples
+	Language string
+	TagIdentity
+	Entities []Entity
+	Linked   []LinkedTag
+	Triples  Triples
+	Ext      []claim.Extension
+	Raw      []byte // the map as carried
 }
 
 // LinkedTag says how a CoMID relates to another; Rel 0 supplements, 1 replaces.
@@ -57,6 +96,12 @@ type LinkedTag struct {
 	TagID claim.ID
 	Rel   int64
 }
+
+// Relations of a [LinkedTag].
+const (
+	RelSupplements int64 = 0
+	RelReplaces    int64 = 1
+)
 
 // Triples is triples-map (section 5.1); the number beside each field is its code point.
 type Triples struct {
@@ -118,39 +163,18 @@ type SeriesItem struct {
 	Addition  []claim.Element
 }
 
-// UnknownTriple is a triple category that neither the base nor the profile defines.
+// UnknownTriple is a triple category that the base does not define. Name is set when the profile defines it; Raw is the
+// list, core deterministic.
 type UnknownTriple struct {
-	Key int64
-	Raw []byte
+	Key  int64
+	Name string
+	Raw  []byte
 }
 
 // CoTL is a concise tag list (section 6): the tags it activates.
 type CoTL struct {
-	TagID      claim.ID
-	TagVersion uint64
-	Tags       []TagRef
-	Validity   Validity
-}
-
-// TagRef names one tag in one version.
-type TagRef struct {
-	TagID   claim.ID
-	Version uint64
-}
-
-// CoSWID is a concise SWID tag (RFC 9393), as far as CoRIM needs it.
-type CoSWID struct {
-	TagID           claim.ID
-	TagVersion      int64
-	SoftwareName    string
-	SoftwareVersion string
-	Files           []CoSWIDFile
-	Raw             []byte
-}
-
-// CoSWIDFile is a file of a payload or evidence with its digest.
-type CoSWIDFile struct {
-	Path   string
-	Size   uint64
-	Digest claim.Digest
+	TagIdentity
+	Tags     []TagIdentity
+	Validity Validity
+	Raw      []byte // the map as carried
 }
