@@ -1,0 +1,63 @@
+// Package builtin is the table of all drivers. A driver is in the product when it has a row here; nothing registers
+// itself.
+package builtin
+
+import (
+	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/snp"
+	"github.com/assay-tee/assay/internal/fault"
+)
+
+// Row is one driver.
+type Row struct {
+	Name   string
+	Driver evidence.Driver
+	// Detect names the form of data within the driver and reports whether it looks like evidence of this TEE.
+	Detect func(data []byte) (format string, ok bool)
+	// Inspector decodes for display; nil when the driver cannot.
+	Inspector evidence.Inspector
+}
+
+// Table holds the drivers in the order in which detection asks them. It is immutable.
+type Table struct{ rows []Row }
+
+// New constructs every driver with its defaults.
+func New() (*Table, error) {
+	s, err := snp.New(snp.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return &Table{rows: []Row{
+		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
+	}}, nil
+}
+
+// Rows returns the table. Callers must not change it.
+func (t *Table) Rows() []Row { return t.rows }
+
+// ByName returns the driver of that name.
+func (t *Table) ByName(name string) (Row, bool) {
+	for _, r := range t.rows {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return Row{}, false
+}
+
+// For returns the driver for ev: the one that ev.TEE names, else the first whose form the data has. Detection only
+// chooses who tries; a wrong choice ends in a refusal.
+func (t *Table) For(ev evidence.Evidence) (Row, error) {
+	if ev.TEE != "" {
+		if r, ok := t.ByName(ev.TEE); ok {
+			return r, nil
+		}
+		return Row{}, fault.New(fault.Unsupported, "no driver for TEE %q", ev.TEE)
+	}
+	for _, r := range t.rows {
+		if _, ok := r.Detect(ev.Data); ok {
+			return r, nil
+		}
+	}
+	return Row{}, fault.New(fault.Malformed, "%d bytes that look like no known evidence; say what they are with --as", len(ev.Data))
+}
