@@ -51,6 +51,10 @@ func (b Binding) WithKey(key []byte) Binding {
 	return b
 }
 
+// Len is the number of bytes that b expects, before they are fitted to a field. A driver whose field varies in length
+// uses it to refuse a field that would cut the expectation.
+func (b Binding) Len() int { return len(b.data) }
+
 // Unbound reports whether b demands nothing.
 func (b Binding) Unbound() bool { return b.kind == bindingUnbound }
 

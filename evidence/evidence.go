@@ -68,6 +68,10 @@ type Env struct {
 	Binding    Binding    // what the evidence must be bound to; zero is refused
 	Anchors    *Anchors   // hardware roots; nil is refused
 	Collateral Collateral // vendor data; nil means that nothing beyond Evidence and what is built in is available
+
+	// Session and ChallengeState belong to the answer to a [Challenge]; drivers without one ignore them.
+	Session        []byte
+	ChallengeState []byte
 }
 
 // Check refuses an Env that would leave a check out.
@@ -104,4 +108,25 @@ type Request struct {
 type Response struct {
 	Body        []byte
 	IssuerChain []byte
+}
+
+// Challenger is an optional ability of a driver whose TEE answers a request that the Verifier makes (IBM Secure
+// Execution). What decides over the answer stays with the Verifier, or travels sealed.
+type Challenger interface {
+	Challenge(ctx context.Context, req ChallengeRequest) (*Challenge, error)
+}
+
+// ChallengeRequest is what a challenge is made from. Time, Anchors and Collateral are those of [Env].
+type ChallengeRequest struct {
+	Time       time.Time
+	Session    []byte // id of the session that the challenge is for; the answer counts in no other
+	Anchors    *Anchors
+	Collateral Collateral
+	Lifetime   time.Duration // how long the challenge may be answered
+}
+
+// Challenge is a request to an Attester.
+type Challenge struct {
+	Wire  []byte // what the Attester gets
+	State []byte // what the Verifier must keep secret and hand back in Env.ChallengeState; nil when Wire carries it sealed
 }
