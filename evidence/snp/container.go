@@ -48,17 +48,59 @@ type container struct {
 	supplied []supplied
 }
 
-// Detect names the form of data, and reports whether it looks like SNP evidence at all. It checks no more than what
-// tells the forms apart.
+// Detect names the form of data, and reports whether it looks like SNP evidence at all, good or bad: what this driver
+// recognises, it can refuse with a reason.
 func Detect(data []byte) (format string, ok bool) {
-	c, err := unwrapData(data)
+	if len(data) == 0 || len(data) > maxContainer {
+		return "", false
+	}
+	plain := data
+	if isText(plain) && !isJSON(plain) {
+		raw, err := decodeText(plain)
+		if err != nil {
+			return "", false
+		}
+		plain = raw
+	}
+	if isText(plain) {
+		return detectJSON(plain, 0)
+	}
+	// A report begins with its version, a small number in four bytes; no other evidence does.
+	if len(plain) < 64 || plain[0] == 0 || plain[0] > 16 || plain[1]|plain[2]|plain[3] != 0 {
+		return "", false
+	}
+	if len(plain) <= ReportSize {
+		return FormatReport, true
+	}
+	return FormatExtended, true
+}
+
+func detectJSON(text []byte, depth int) (string, bool) {
+	if !isJSON(text) {
+		return "", false
+	}
+	o, err := jsonObject(text)
 	if err != nil {
 		return "", false
 	}
-	if _, err := Parse(c.report); err != nil && !fault.Is(err, fault.Unsupported) {
-		return "", false
+	if _, ok := o["snp-report"]; ok {
+		return FormatAproxy, true
 	}
-	return c.format, true
+	if raw, ok := o["attestation_report"]; ok {
+		// Evidence of other TEEs has a member of this name too; chip_id is AMD's.
+		r, err := jsonObject(raw)
+		_, amd := r["chip_id"]
+		return FormatKBS, err == nil && amd
+	}
+	if inner, err := primaryEvidence(o); err == nil && inner != nil && depth == 0 {
+		return detectJSON(inner, depth+1)
+	}
+	return "", false
+}
+
+func isJSON(text []byte) bool {
+	t := bytes.TrimLeft(text, " \t\r\n")
+	return len(t) > 0 && t[0] == '{'
 }
 
 // unwrap takes the wrappings off ev and collects all certificates that came with it.
@@ -111,8 +153,8 @@ func unwrapPlain(data []byte) (*container, error) {
 	if !isText(data) {
 		return unwrapBinary(data)
 	}
-	if text := bytes.TrimSpace(data); len(text) > 0 && text[0] == '{' {
-		return unwrapJSON(text, 0)
+	if isJSON(data) {
+		return unwrapJSON(data, 0)
 	}
 	return nil, nil
 }

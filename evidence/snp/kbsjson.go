@@ -23,18 +23,28 @@ func unwrapJSON(text []byte, depth int) (*container, error) {
 	if report, ok := o["snp-report"]; ok {
 		return unwrapAproxy(report, o["certs-buf"])
 	}
-	// What a KBS client sends wraps the evidence once more (kbs-protocol.md section 4).
-	if inner, ok := o["primary_evidence"]; ok && depth == 0 {
-		if len(inner) > 0 && inner[0] == '"' {
-			s, err := jsonx.String(inner)
-			if err != nil {
-				return nil, err
-			}
-			inner = []byte(s)
-		}
+	inner, err := primaryEvidence(o)
+	if err != nil {
+		return nil, err
+	}
+	if inner != nil && depth == 0 {
 		return unwrapJSON(inner, depth+1)
 	}
 	return nil, fault.New(fault.Malformed, "JSON that has neither attestation_report nor snp-report is no SNP evidence")
+}
+
+// primaryEvidence takes off the wrapping of a KBS client (kbs-protocol.md section 4): the evidence as a value, or as
+// text of one. It returns nil when there is none.
+func primaryEvidence(o object) ([]byte, error) {
+	if o.absent("primary_evidence") {
+		return nil, nil
+	}
+	inner := o["primary_evidence"]
+	if inner[0] != '"' {
+		return inner, nil
+	}
+	s, err := jsonx.String(inner)
+	return []byte(s), err
 }
 
 // object is a JSON object of strangers by member name; the values are the bytes as carried.
