@@ -1,0 +1,283 @@
+package release
+
+import (
+	"context"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/release/jwe"
+)
+
+// SecretInfo is what is known about a stored secret without opening it.
+type SecretInfo struct {
+	Path    string    `json:"path"` // repository/type/tag
+	Version int       `json:"version"`
+	OneShot bool      `json:"one_shot"` // released only on a ticket
+	Size    int       `json:"size"`     // bytes
+	Created time.Time `json:"created"`
+	By      string    `json:"by,omitempty"`
+}
+
+// Secrets is where the broker gets secrets from.
+type Secrets interface {
+	// SecretInfo reports false when nothing is stored under path.
+	SecretInfo(ctx context.Context, path string) (SecretInfo, bool, error)
+	// OpenSecret returns the plaintext of the version that info names.
+	OpenSecret(ctx context.Context, info SecretInfo) ([]byte, error)
+}
+
+// Point is a place between reservation and delivery where tests end the process.
+type Point string
+
+// The points, in order.
+const (
+	AfterReserve Point = "after-reserve"
+	AfterOpen    Point = "after-open"
+	AfterWrap    Point = "after-wrap"
+	AfterDeliver Point = "after-deliver"
+)
+
+// Config configures a [Broker].
+type Config struct {
+	Ledger  Ledger
+	Secrets Secrets
+	Log     Log
+	// Window is how long the identical reply may be sent again to the session and key that got it; 0 means one minute,
+	// negative never.
+	Window time.Duration
+	// Now is the clock.
+	Now func() time.Time
+	// Reached is called at each [Point]; nil outside tests.
+	Reached func(Point)
+}
+
+// Broker releases secrets.
+type Broker struct{ cfg Config }
+
+// New checks cfg.
+func New(cfg Config) (*Broker, error) {
+	if cfg.Ledger == nil || cfg.Secrets == nil || cfg.Log == nil || cfg.Now == nil {
+		return nil, fault.New(fault.Internal, "release.Config needs a ledger, secrets, a log and a clock")
+	}
+	if cfg.Window == 0 {
+		cfg.Window = time.Minute
+	}
+	if cfg.Reached == nil {
+		cfg.Reached = func(Point) {}
+	}
+	return &Broker{cfg: cfg}, nil
+}
+
+// Request asks for a release. The key is not part of it: a secret is wrapped only to the key that the lead Attester's
+// authenticated evidence is bound to.
+type Request struct {
+	Decision  *policy.Decision    // must allow the release of Resource
+	Appraisal *appraise.Appraisal // the one that Decision was made about
+	Resource  string              // repository/type/tag
+	Form      jwe.Form
+	Session   [32]byte // SHA-256 of the session id
+	Record    Record   // what the caller knows for the log: request id, TEE, evidence digest
+}
+
+// Reply is a secret on its way out.
+type Reply struct {
+	Body   []byte // the encrypted response
+	Ticket string // "" when the secret needs none
+	Again  bool   // the identical bytes were sent before
+}
+
+// Release gives the secret or says why not. Whatever it answers is in the log.
+func (b *Broker) Release(ctx context.Context, req Request) (*Reply, error) {
+	rec := req.Record
+	rec.Time, rec.Resource, rec.Session = b.cfg.Now(), req.Resource, hex.EncodeToString(req.Session[:])
+	reply, err := b.release(ctx, req, &rec)
+	if err == nil {
+		return reply, nil
+	}
+	rec.Kind, rec.Class, rec.Reason, rec.Detail = "deny", fault.ClassOf(err).String(), ReasonOf(err), err.Error()
+	// The answer is no already; a log that cannot take the line does not turn it into anything else.
+	_ = b.cfg.Log.AppendRecord(context.WithoutCancel(ctx), rec)
+	return nil, err
+}
+
+func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply, error) {
+	key, err := boundKey(req.Appraisal)
+	if err != nil {
+		return nil, err
+	}
+	thumb := key.Thumbprint()
+	rec.Key = hex.EncodeToString(thumb[:])
+	if req.Decision.Valid() {
+		c := req.Decision.Content()
+		rec.Policies, rec.Tier = c.PolicyIDs, c.Tier.String()
+	}
+	if !req.Decision.AllowsRelease(req.Resource) {
+		return nil, Deny(PolicyDenied, "the policy does not allow %s for this machine%s", req.Resource, firstReason(req.Decision))
+	}
+	info, found, err := b.cfg.Secrets.SecretInfo(ctx, req.Resource)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "secrets: %w", err)
+	}
+	if found && !info.OneShot {
+		return b.plain(ctx, req, key, info, *rec)
+	}
+	// One path may stand for many machines' secrets: then nothing is stored under it, and the ticket names the secret.
+	tickets, err := b.tickets(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if len(tickets) == 0 {
+		if !found {
+			return nil, Deny(SecretMissing, "nothing is stored under %s", req.Resource)
+		}
+		return nil, Deny(TicketMissing, "no ticket for %s matches this machine; issue one (assay ticket issue)", req.Resource)
+	}
+	return b.ticketed(ctx, req, key, tickets, rec)
+}
+
+// plain releases a secret that any machine which the policy allows may have any number of times.
+func (b *Broker) plain(ctx context.Context, req Request, key *jwe.Key, info SecretInfo, rec Record) (*Reply, error) {
+	body, err := b.wrap(ctx, key, req.Form, info)
+	if err != nil {
+		return nil, err
+	}
+	rec.Kind = "release"
+	if err := b.cfg.Log.AppendRecord(ctx, rec); err != nil {
+		return nil, Deny(LedgerDown, "the log cannot take the release: %w", err)
+	}
+	return &Reply{Body: body}, nil
+}
+
+// ticketed is keylime-broker.md section 7, steps 3 to 6.
+func (b *Broker) ticketed(ctx context.Context, req Request, key *jwe.Key, tickets []Ticket, rec *Record) (*Reply, error) {
+	holder := Holder{Session: req.Session, Key: key.Thumbprint()}
+	ids := make([]string, 0, len(tickets))
+	infos := map[string]SecretInfo{}
+	for _, t := range tickets {
+		info, found, err := b.cfg.Secrets.SecretInfo(ctx, t.Secret)
+		if err != nil {
+			return nil, fault.New(fault.Unavailable, "secrets: %w", err)
+		}
+		if found {
+			ids, infos[t.ID] = append(ids, t.ID), info
+		}
+	}
+	if len(ids) == 0 {
+		return nil, Deny(SecretMissing, "nothing is stored under the path that the ticket for %s names", req.Resource)
+	}
+	rec.Ticket = ids[0]
+	slot, err := b.cfg.Ledger.Reserve(ctx, ids, holder, b.cfg.Now())
+	if err != nil {
+		if ReasonOf(err) == string(TicketUsed) {
+			// A machine that is entitled to the secret asks under another key than the one that got it.
+			rec.Event = string(CloneSuspect)
+		}
+		return nil, ledgerFault(err)
+	}
+	rec.Ticket, rec.Slot = slot.Ticket, slot.N
+	for _, t := range tickets {
+		if t.ID == slot.Ticket {
+			rec.Subject = t.Subject
+		}
+	}
+	if slot.State == Released {
+		return b.again(ctx, slot, *rec)
+	}
+	b.cfg.Reached(AfterReserve)
+	body, err := b.wrap(ctx, key, req.Form, infos[slot.Ticket])
+	if err != nil {
+		return nil, err
+	}
+	b.cfg.Reached(AfterWrap)
+	done := *rec
+	done.Kind, done.Time = "release", b.cfg.Now()
+	slot, err = b.cfg.Ledger.Deliver(ctx, slot, body, done.Time, done)
+	if err != nil {
+		return nil, ledgerFault(err)
+	}
+	b.cfg.Reached(AfterDeliver)
+	return &Reply{Body: slot.Reply, Ticket: slot.Ticket}, nil
+}
+
+// again sends the identical bytes to the session and key that got them, inside the window (K-07).
+func (b *Broker) again(ctx context.Context, slot Slot, rec Record) (*Reply, error) {
+	if b.cfg.Now().Sub(slot.Released) > b.cfg.Window || len(slot.Reply) == 0 {
+		return nil, Deny(TicketUsed, "the ticket was used by this session, and the time to send the reply again is over")
+	}
+	rec.Kind = "resend"
+	if err := b.cfg.Log.AppendRecord(ctx, rec); err != nil {
+		return nil, Deny(LedgerDown, "the log cannot take the release: %w", err)
+	}
+	return &Reply{Body: slot.Reply, Ticket: slot.Ticket, Again: true}, nil
+}
+
+func (b *Broker) wrap(ctx context.Context, key *jwe.Key, form jwe.Form, info SecretInfo) ([]byte, error) {
+	secret, err := b.cfg.Secrets.OpenSecret(ctx, info)
+	if err != nil {
+		return nil, Deny(SealBroken, "the stored secret cannot be opened: %w", err)
+	}
+	defer clear(secret)
+	b.cfg.Reached(AfterOpen)
+	return jwe.Encrypt(key, form, secret)
+}
+
+// tickets returns those that match the machine: most conditions first, then oldest.
+func (b *Broker) tickets(ctx context.Context, req Request) ([]Ticket, error) {
+	facts := Facts(req.Appraisal.Attesters()[0].Evidence.Claims())
+	set := make(map[string]bool, len(facts))
+	for _, f := range facts {
+		set[f] = true
+	}
+	all, err := b.cfg.Ledger.Tickets(ctx, TicketQuery{Resource: req.Resource, Facts: facts, Limit: maxCandidates})
+	if err != nil {
+		return nil, ledgerFault(err)
+	}
+	all = slices.DeleteFunc(all, func(t Ticket) bool { return !t.matches(set) })
+	slices.SortStableFunc(all, func(x, y Ticket) int {
+		if d := len(y.Where) - len(x.Where); d != 0 {
+			return d
+		}
+		if d := x.Created.Compare(y.Created); d != 0 {
+			return d
+		}
+		return strings.Compare(x.ID, y.ID)
+	})
+	return all, nil
+}
+
+// maxCandidates bounds how many tickets of one machine and resource are looked at.
+const maxCandidates = 256
+
+// boundKey returns the key that the lead Attester's evidence commits to (trustee-superset S18).
+func boundKey(a *appraise.Appraisal) (*jwe.Key, error) {
+	if !a.Valid() || len(a.Attesters()) == 0 {
+		return nil, fault.New(fault.Internal, "release without an appraisal")
+	}
+	bound := a.Attesters()[0].Evidence.Binding()
+	if !bound.Bound || len(bound.Key) == 0 {
+		return nil, Deny(BindingMismatch, "the evidence binds no key, so there is nothing to encrypt the secret to")
+	}
+	return jwe.ParseKey(bound.Key)
+}
+
+func firstReason(d *policy.Decision) string {
+	if !d.Valid() || len(d.Content().Reasons) == 0 {
+		return ""
+	}
+	return ": " + d.Content().Reasons[0].Why
+}
+
+// ledgerFault keeps the reasons that a ledger gives and makes everything else unavailable: a ledger that does not
+// answer stops releases.
+func ledgerFault(err error) error {
+	switch Reason(ReasonOf(err)) {
+	case TicketMissing, TicketUsed, TicketExpired, TicketRevoked, LedgerRollback:
+		return err
+	}
+	return Deny(LedgerDown, "the ledger of releases does not answer, so nothing is released: %w", err)
+}

@@ -1,0 +1,118 @@
+// Package store is the contract of persistence, in the verbs of the domain. Back ends share no query code; they share
+// the suite in storetest.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/assay-tee/assay/release"
+)
+
+// Store is everything that the server keeps.
+type Store interface {
+	Sessions
+	Secrets
+	Policies
+	Statements
+	Records
+	release.Ledger
+	// Ping reports whether the store can be written to; its errors are of class unavailable.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// SessionState is where a handshake stands.
+type SessionState string
+
+// The states (keylime-broker.md section 6). Attesting, attested and failed are final for the nonce.
+const (
+	Challenged SessionState = "challenged"
+	Attesting  SessionState = "attesting"
+	Attested   SessionState = "attested"
+	Failed     SessionState = "failed"
+)
+
+// Session is one handshake.
+type Session struct {
+	ID       [32]byte // SHA-256 of the cookie; the cookie itself is not kept
+	Version  string
+	TEE      string
+	Nonce    string
+	Hash     string // selected hash algorithm, "" when none
+	Created  time.Time
+	Expires  time.Time
+	State    SessionState
+	Evidence []byte // the attest body of an attested session, so that any process can appraise it again
+}
+
+// Sessions keeps handshakes.
+type Sessions interface {
+	// CreateSession stores a new session. When the store holds as many as it may, the error is of class unavailable.
+	CreateSession(ctx context.Context, s Session) error
+	// Session returns an unexpired session; false when there is none.
+	Session(ctx context.Context, id [32]byte, now time.Time) (Session, bool, error)
+	// UseNonce turns a challenged session into an attesting one. It reports false when somebody was there before, or
+	// the session is gone: of many concurrent calls one gets true.
+	UseNonce(ctx context.Context, id [32]byte, now time.Time) (bool, error)
+	// FinishSession records the outcome of an attesting session.
+	FinishSession(ctx context.Context, id [32]byte, state SessionState, evidence []byte) error
+	// SweepSessions deletes at most limit expired sessions, found by an index, and reports how many.
+	SweepSessions(ctx context.Context, now time.Time, limit int) (int, error)
+}
+
+// Secret is a sealed secret.
+type Secret struct {
+	release.SecretInfo
+	Sealed []byte
+}
+
+// Secrets keeps sealed secrets, every version of them.
+type Secrets interface {
+	// PutSecret stores a new version of s.Path; seal is called with the version's number and must give the sealed bytes.
+	PutSecret(ctx context.Context, info release.SecretInfo, seal func(version int) ([]byte, error), r release.Record) (release.SecretInfo, error)
+	// LatestSecret returns the newest version; false when there is none or it was deleted.
+	LatestSecret(ctx context.Context, path string) (release.SecretInfo, bool, error)
+	// SealedSecret returns the sealed bytes of one version.
+	SealedSecret(ctx context.Context, path string, version int) ([]byte, bool, error)
+	// SecretList lists the newest versions by path, those after after.
+	SecretList(ctx context.Context, after string, limit int) ([]release.SecretInfo, error)
+	// DeleteSecret removes all versions. It reports whether there were any.
+	DeleteSecret(ctx context.Context, path string, r release.Record) (bool, error)
+}
+
+// Document is a policy or a statement.
+type Document struct {
+	ID      string    `json:"id"`
+	Version int       `json:"version"`
+	Created time.Time `json:"created"`
+	By      string    `json:"by,omitempty"`
+	Data    []byte    `json:"-"`
+	Deleted bool      `json:"deleted,omitempty"`
+}
+
+// Policies keeps policy texts by id, with their history.
+type Policies interface {
+	PutPolicy(ctx context.Context, id string, data []byte, r release.Record) (Document, error)
+	Policy(ctx context.Context, id string) (Document, bool, error)
+	PolicyList(ctx context.Context) ([]Document, error) // newest versions, without Data
+	PolicyHistory(ctx context.Context, id string) ([]Document, error)
+	DeletePolicy(ctx context.Context, id string, r release.Record) (bool, error)
+}
+
+// Statements keeps signed statements by id and reference values by name, as submitted.
+type Statements interface {
+	PutStatement(ctx context.Context, id string, data []byte, r release.Record) (Document, error)
+	Statement(ctx context.Context, id string) (Document, bool, error)
+	StatementList(ctx context.Context) ([]Document, error)
+	DeleteStatement(ctx context.Context, id string, r release.Record) (bool, error)
+	// Generation changes whenever a policy or a statement does, in any process over this store.
+	Generation(ctx context.Context) (int64, error)
+}
+
+// Records is the log.
+type Records interface {
+	release.Log
+	// Records lists lines after seq, oldest first.
+	Records(ctx context.Context, after int64, limit int) ([]release.Record, error)
+}
