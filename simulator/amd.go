@@ -33,6 +33,7 @@ type AMD struct {
 	mu        sync.Mutex
 	chips     map[chipKey]*Chip
 	providers map[providerKey]*signer
+	revoked   map[Product][]int64
 }
 
 // authority is the CA of one product line.
@@ -63,7 +64,7 @@ func NewAMD(cfg AMDConfig) (*AMD, error) {
 	if cfg.KeyBits == 0 {
 		cfg.KeyBits = 4096
 	}
-	a := &AMD{clock: cfg.Clock, lines: map[Product]*authority{}, chips: map[chipKey]*Chip{}, providers: map[providerKey]*signer{}}
+	a := &AMD{clock: cfg.Clock, lines: map[Product]*authority{}, chips: map[chipKey]*Chip{}, providers: map[providerKey]*signer{}, revoked: map[Product][]int64{}}
 	roles := 2
 	if cfg.VLEK {
 		roles = 3

@@ -25,9 +25,6 @@ const (
 	SignedByNone uint32 = 7
 )
 
-// PolicyReserved1 is bit 17 of POLICY, which must be 1.
-const PolicyReserved1 = 1 << 17
-
 // Report is every field of an ATTESTATION_REPORT (evidence-snp.md section 2) under its ABI name. What firmware would
 // never say can be said here.
 type Report struct {
@@ -75,7 +72,7 @@ type Report struct {
 func (c *Chip) NewReport() Report {
 	l, _ := c.Product.line()
 	r := Report{
-		Version: l.reportVersion, Policy: PolicyReserved1 | 1<<16, SignatureAlgo: 1, PlatformInfo: l.platformInfo, SigningKey: SignedByVCEK,
+		Version: l.reportVersion, Policy: PolicyReserved1 | PolicySMT, SignatureAlgo: 1, PlatformInfo: l.platformInfo, SigningKey: SignedByVCEK,
 		CurrentTCB: c.TCB, ReportedTCB: c.TCB, CommittedTCB: c.TCB, LaunchTCB: c.TCB, CPUID: l.cpuid, ChipID: c.ID,
 		Current: l.firmware, Committed: l.firmware, LaunchMitVector: 0x0B, CurrentMitVector: 0x0B,
 	}
