@@ -73,6 +73,7 @@ func newRoot(a *app) *cobra.Command {
 // verbs lists every verb of the command line, in the order of DESIGN.md section 4.
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newVerifyCmd(a),
 		newVersionCmd(a),
 	}
 }
