@@ -74,6 +74,9 @@ func newRoot(a *app) *cobra.Command {
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newVerifyCmd(a),
+		newInspectCmd(a),
+		newTokenCmd(a),
+		newKeyCmd(a),
 		newVersionCmd(a),
 	}
 }

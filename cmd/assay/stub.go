@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/assay-tee/assay"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
@@ -46,8 +45,4 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, files []string, exp
 		}
 	}
 	return b.Set(), nil
-}
-
-func (a *app) issueEAR(o *assay.Outcome, keyFile, nonce string) (string, error) {
-	return "", fault.New(fault.Unsupported, "--ear-key is not wired yet")
 }

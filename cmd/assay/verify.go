@@ -35,6 +35,7 @@ type verifyFlags struct {
 	policies   []string
 	params     string
 	earKey     string
+	ear        string
 	format     string
 	out        string
 	explain    bool
@@ -71,6 +72,7 @@ missing.`,
 	fl.StringArrayVar(&f.policies, "policy", nil, "a Rego policy from `FILE`, applied besides the built-in one (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
 	fl.StringVar(&f.earKey, "ear-key", "", "sign the Attestation Result (EAR) with the private key in `FILE`")
+	fl.StringVar(&f.ear, "ear", "03", "`DIALECT` of the Attestation Result: 03, veraison or trustee")
 	fl.BoolVar(&f.insecure, "insecure-simulator", false, "accept roots of the simulator; results are marked")
 	fl.BoolVar(&f.explain, "explain", false, "show every claim and what vouches for it")
 	fl.StringVar(&f.format, "format", "text", "`text` or json")
@@ -147,7 +149,7 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	}
 	rep := o.Report()
 	if f.earKey != "" {
-		if rep.EAR, err = a.issueEAR(o, f.earKey, f.nonce); err != nil {
+		if rep.EAR, err = a.issueEAR(o, f.earKey, f.nonce, f.ear); err != nil {
 			return nil, err
 		}
 	}
