@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,7 +32,9 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exitcode": exitCode,
+			"exitcode":   exitCode,
+			"env-file":   envFile,
+			"json-field": jsonField,
 		},
 	})
 }
@@ -56,3 +60,23 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func itoa(n int) string { return string(rune('0' + n)) }
+
+// envFile sets a variable to the content of a file: env-file NAME FILE.
+func envFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: env-file NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// jsonField writes one text member of a JSON file to another file: json-field FILE NAME OUT.
+func jsonField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: json-field FILE NAME OUT")
+	}
+	var doc map[string]json.RawMessage
+	var text string
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
+	ts.Check(json.Unmarshal(doc[args[1]], &text))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(text), 0o600))
+}
