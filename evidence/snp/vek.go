@@ -46,6 +46,9 @@ const (
 func newVEK(c *x509.Certificate) (*vek, error) {
 	key, ok := c.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P384() {
+		if strings.HasPrefix(c.Subject.CommonName, cnVCEK) || strings.HasPrefix(c.Subject.CommonName, cnVLEK) {
+			return nil, fault.New(fault.Signature, "certificate %q has no P-384 key; AMD's have", c.Subject.CommonName)
+		}
 		return nil, fault.New(fault.Unsupported, "certificate %q has no P-384 key, so it cannot be a VCEK or VLEK", c.Subject.CommonName)
 	}
 	v := &vek{cert: c, sha: sha256.Sum256(c.Raw), key: key, kind: SignedByNone}
