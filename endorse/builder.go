@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -20,7 +21,7 @@ type Config struct {
 	// the operator says (Local, Assert) can be admitted.
 	Anchors []*Anchor
 	// Profiles are the CoRIM profiles that are understood; a manifest of any other profile is refused.
-	Profiles []Profile
+	Profiles corim.Registry
 	// RequireActivation demands that every CoMID is activated by a concise tag list (CoTL) of an anchored signer.
 	RequireActivation bool
 }
@@ -34,10 +35,16 @@ type Builder struct {
 	segments []*segment
 	pending  []relation
 	dropped  map[*Source]bool
+	shared   bool // dropped is part of a snapshot
 	local    []*Reference
 	snapshot *Set // of the current state; nil after a change
 	ledger   ledger
 	strata   strata
+	basis    [32]byte
+
+	signers     *signers
+	relax       []corim.Relaxation // everything that any anchor tolerates
+	comparators map[string]Comparators
 }
 
 // NewBuilder checks cfg.
@@ -45,13 +52,28 @@ func NewBuilder(cfg Config) (*Builder, error) {
 	if cfg.Time.IsZero() {
 		return nil, fault.New(fault.Internal, "endorse.Config without a clock")
 	}
-	cfg.Anchors, cfg.Profiles = slices.Clone(cfg.Anchors), slices.Clone(cfg.Profiles)
-	for _, a := range cfg.Anchors {
+	b := &Builder{seed: maphash.MakeSeed(), ledger: newLedger(), comparators: map[string]Comparators{}}
+	cfg.Anchors, cfg.Profiles = slices.Clone(cfg.Anchors), maps.Clone(cfg.Profiles)
+	for i, a := range cfg.Anchors {
 		if err := a.check(); err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(cfg.Anchors[:i], func(o *Anchor) bool { return o.Name == a.Name }) {
+			return nil, fault.New(fault.Usage, "two trust anchors are called %q; what one publishes must not be taken for the other's", a.Name)
+		}
+		for _, r := range a.Relax {
+			if !slices.Contains(b.relax, r) {
+				b.relax = append(b.relax, r)
+			}
+		}
 	}
-	return &Builder{cfg: cfg, seed: maphash.MakeSeed(), ledger: newLedger()}, nil
+	for id, p := range cfg.Profiles {
+		b.comparators[id] = comparators(p)
+	}
+	var err error
+	b.cfg = cfg
+	b.signers, err = newSigners(cfg.Anchors)
+	return b, err
 }
 
 // SetTime moves the clock for what is admitted from now on.
@@ -87,7 +109,7 @@ func (b *Builder) Local(principal, tee string, expect []Expectation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.local = append(slices.Clip(b.local), r)
-	b.snapshot = nil
+	b.account(r.Source)
 	return nil
 }
 
@@ -118,7 +140,11 @@ func (b *Builder) Assert(src *Source, r Relations) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.addRelations(rels)
+	if err := b.addRelations(rels); err != nil {
+		return err
+	}
+	b.account(src)
+	return nil
 }
 
 // list sets the source of every relation and refuses those that could never be matched or would match everything.
@@ -176,12 +202,11 @@ func (b *Builder) addRelations(rels []relation) error {
 
 // drop takes what src said out of all later snapshots.
 func (b *Builder) drop(src *Source) {
-	if b.dropped[src] {
-		return
-	}
-	b.dropped = maps.Clone(b.dropped)
-	if b.dropped == nil {
-		b.dropped = map[*Source]bool{}
+	if b.shared || b.dropped == nil {
+		b.dropped, b.shared = maps.Clone(b.dropped), false
+		if b.dropped == nil {
+			b.dropped = map[*Source]bool{}
+		}
 	}
 	b.dropped[src] = true
 	b.strata.drop(src)
@@ -212,7 +237,8 @@ func (b *Builder) seal() *Set {
 		b.merge(0)
 		b.dropped = nil
 	}
-	s := &Set{seed: b.seed, segments: b.segments, dropped: b.dropped, local: b.local, points: map[point]uint64{}, ok: true}
+	b.shared = true
+	s := &Set{basis: b.basis, seed: b.seed, segments: b.segments, dropped: b.dropped, local: b.local, points: map[point]uint64{}, ok: true}
 	for _, g := range b.segments {
 		s.count += len(g.rels)
 		for _, m := range g.masks {

@@ -137,6 +137,7 @@ type Set struct {
 	ranks    map[*Series]int  // stratification; see [Set.Rank]
 	evRanks  map[*Endorsement]int
 	count    int
+	basis    [32]byte
 	ok       bool
 }
 
@@ -145,6 +146,9 @@ func (s *Set) Valid() bool { return s != nil && s.ok }
 
 // Len returns the number of relations in s.
 func (s *Set) Len() int { return s.count }
+
+// Digest identifies what is in force, whatever the order in which it was admitted.
+func (s *Set) Digest() [32]byte { return s.basis }
 
 // Local returns the expectations by name, in the order in which they were spoken.
 func (s *Set) Local() []*Reference { return s.local }

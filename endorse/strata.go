@@ -13,8 +13,10 @@ import (
 // is not there, is looked at only after everything that could still add to what it matches against (section 8.3.4.4;
 // specs corim.md section 14.3). A set in which no such order exists is refused when its last part is admitted.
 type strata struct {
-	nodes []*stratum // all series and endorsements
-	adds  classes    // what the nodes add
+	nodes []*stratum // all series and endorsements, also those that were dropped and not yet forgotten
+	by    map[*Source][]*stratum
+	dead  int
+	adds  classes // what the nodes add
 	// needs are the shapes of conditions that lead to a series, directly or over endorsements.
 	needs  classes
 	series int
@@ -34,6 +36,7 @@ type stratum struct {
 	index, low  int // of Tarjan's algorithm; index 0 is "not visited"
 	onStack     bool
 	selfFeeding bool
+	dead        bool // dropped
 }
 
 // part is one element of a condition or an addition; element nil is a condition on the environment alone.
@@ -189,7 +192,7 @@ func (s *strata) add(rels []relation) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	next := strata{nodes: append(s.nodes, fresh...), adds: s.adds, needs: s.needs, series: series, ranked: s.ranked, evs: s.evs}
+	next := strata{nodes: append(s.nodes, fresh...), by: s.by, dead: s.dead, adds: s.adds, needs: s.needs, series: series, ranked: s.ranked, evs: s.evs}
 	entangled := false
 	for _, n := range fresh {
 		for _, a := range n.adds {
@@ -213,13 +216,30 @@ func (s *strata) add(rels []relation) error {
 		}
 	}
 	*s = next
+	if s.by == nil {
+		s.by = map[*Source][]*stratum{}
+	}
+	for _, n := range fresh {
+		s.by[n.source()] = append(s.by[n.source()], n)
+	}
 	return nil
 }
 
-// rebuild makes the indexes anew from the nodes.
+func (n *stratum) source() *Source {
+	if n.ev != nil {
+		return n.ev.Source
+	}
+	return n.evs.Source
+}
+
+// rebuild makes the indexes anew from the nodes that still count.
 func (s *strata) rebuild() {
-	next := strata{nodes: s.nodes}
+	next := strata{by: s.by}
 	for _, n := range s.nodes {
+		if n.dead {
+			continue
+		}
+		next.nodes = append(next.nodes, n)
 		for _, a := range n.adds {
 			next.adds.add(a)
 		}
@@ -232,17 +252,15 @@ func (s *strata) rebuild() {
 	*s = next
 }
 
-// drop takes what src said out.
+// drop takes what src said out. The indexes forget it later: until then they see connections that are not there, which
+// costs time and decides nothing.
 func (s *strata) drop(src *Source) {
-	kept := make([]*stratum, 0, len(s.nodes))
-	for _, n := range s.nodes {
-		if n.ev != nil && n.ev.Source == src || n.evs != nil && n.evs.Source == src {
-			continue
-		}
-		kept = append(kept, n)
+	for _, n := range s.by[src] {
+		n.dead = true
+		s.dead++
 	}
-	if len(kept) != len(s.nodes) {
-		s.nodes = kept
+	delete(s.by, src)
+	if s.dead > 256+len(s.nodes)/2 {
 		s.rebuild()
 	}
 }
@@ -262,7 +280,7 @@ func (s *strata) rank() error {
 		}
 	}
 	for _, n := range s.nodes {
-		if n.evs != nil {
+		if n.evs != nil && !n.dead {
 			visit(n)
 		}
 	}
@@ -272,7 +290,7 @@ func (s *strata) rank() error {
 		for _, c := range y.conds {
 			s.needs.add(c)
 			s.adds.feeders(c, func(a part) {
-				if comparisons++; comparisons > maxComparisons {
+				if comparisons++; comparisons > maxComparisons || a.node.dead {
 					return
 				}
 				if c.element != nil && !compare.Element(c.element, a.element, y.compare) {
