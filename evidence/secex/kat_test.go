@@ -270,3 +270,30 @@ func FuzzParse(f *testing.F) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestComponentDigestsKnownAnswer(t *testing.T) {
+	var doc struct {
+		C struct {
+			Key   string `json:"xts_key"`
+			Pages uint64 `json:"pages"`
+			PLD   string `json:"pld"`
+			ALD   string `json:"ald"`
+			TLD   string `json:"tld"`
+		} `json:"component_digests"`
+	}
+	if err := json.Unmarshal(vector(t, "se", "kat.json"), &doc); err != nil {
+		t.Fatal(err)
+	}
+	tweak := [16]byte{7: 0x42}
+	parts := []Component{
+		{Address: 0x10000, Content: bytes.Repeat([]byte{1}, 0x3400), Tweak: tweak},
+		{Address: 0x20000, Content: bytes.Repeat([]byte{2}, 0x3000), Tweak: tweak},
+	}
+	pld, ald, tld, pages, err := ComponentDigests(unhex(t, doc.C.Key), parts)
+	if err != nil || pages != doc.C.Pages || hex.EncodeToString(pld[:]) != doc.C.PLD || hex.EncodeToString(ald[:]) != doc.C.ALD || hex.EncodeToString(tld[:]) != doc.C.TLD {
+		t.Errorf("%d pages\nPLD %x\nALD %x\nTLD %x\n%v\nwant %+v", pages, pld, ald, tld, err, doc.C)
+	}
+	if _, _, _, n, err := ComponentDigests(unhex(t, doc.C.Key), []Component{{}}); err != nil || n != 1 {
+		t.Errorf("an empty component has %d pages (%v), one of zeros expected", n, err)
+	}
+}
