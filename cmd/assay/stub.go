@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"time"
 
-	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 )
@@ -29,20 +27,4 @@ func (a *app) loadCollateral(certs, paths []string, offline bool) (evidence.Coll
 		return nil, nil, fault.New(fault.Unsupported, "--collateral is not wired yet")
 	}
 	return given(nil), out, nil
-}
-
-func (a *app) admit(at time.Time, signers []*endorse.Anchor, files []string, expect []endorse.Expectation) (*endorse.Set, error) {
-	if len(files) > 0 {
-		return nil, fault.New(fault.Unsupported, "--statement is not wired yet")
-	}
-	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers})
-	if err != nil {
-		return nil, err
-	}
-	if len(expect) > 0 {
-		if err := b.Local("local operator", "", expect); err != nil {
-			return nil, err
-		}
-	}
-	return b.Set(), nil
 }

@@ -31,6 +31,7 @@ type verifyFlags struct {
 	reportData string
 	expect     []string
 	statements []string
+	unsigned   []string
 	anchors    []string
 	policies   []string
 	params     string
@@ -68,6 +69,7 @@ missing.`,
 	fl.StringVar(&f.reportData, "report-data", "", "the `HEX` bytes that the evidence must carry as report data")
 	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value of your own, as `NAME=HEX` (measurement, host_data, …; repeatable; a name may repeat)")
 	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement (CoRIM) from `FILE` (repeatable)")
+	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM from `FILE` that nobody signed, on your own word (repeatable)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "whom to believe: `FILE` with a signer's key, certificate or anchor file; a vendor's root certificate replaces the built-in roots (repeatable)")
 	fl.StringArrayVar(&f.policies, "policy", nil, "a Rego policy from `FILE`, applied besides the built-in one (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
@@ -130,7 +132,7 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, trust.signers, f.statements, expect)
+	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, expect)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +265,7 @@ func (a *app) loadAnchors(files []string, insecure bool) (trust, error) {
 			cfg.Roots, cfg.OnlyThese = append(cfg.Roots, certs...), true
 			continue
 		}
-		as, err := []*endorse.Anchor(nil), fault.New(fault.Unsupported, "anchors of signers are not wired yet")
+		as, err := endorse.ParseAnchors(strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), b)
 		if err != nil {
 			return t, fault.Wrap(err, "anchor %s", name)
 		}
