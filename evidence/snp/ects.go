@@ -21,34 +21,34 @@ var (
 
 // mkeys of the AMD profile: numbered up to the first reserved field, from there the bit offset (section 2.2), and of
 // our additions (section 2.4).
-const (
-	mkeyVersion          = 0
-	mkeyGuestSVN         = 1
-	mkeyPolicy           = 2
-	mkeyFamilyID         = 3
-	mkeyImageID          = 4
-	mkeyVMPL             = 5
-	mkeyCurrentTCB       = 6
-	mkeyPlatformInfo     = 7
-	mkeyReportData       = 640
-	mkeyMeasurement      = 641
-	mkeyHostData         = 642
-	mkeyIDKeyDigest      = 643
-	mkeyAuthorKeyDigest  = 644
-	mkeyReportID         = 645
-	mkeyReportIDMA       = 646
-	mkeyReportedTCB      = 647
-	mkeyCPUIDFamily      = 648
-	mkeyCPUIDModel       = 649
-	mkeyCPUIDStepping    = 650
-	mkeyChipID           = 3328
-	mkeyCommittedTCB     = 3329
-	mkeyCurrentVersion   = 3330
-	mkeyCommittedVersion = 3936
-	mkeyLaunchTCB        = 3968
-	mkeyLaunchMit        = 4032
-	mkeyCurrentMit       = 4096
-	mkeyProduct          = "snp.product"
+var (
+	mkeyVersion          = claim.Uint(0)
+	mkeyGuestSVN         = claim.Uint(1)
+	mkeyPolicy           = claim.Uint(2)
+	mkeyFamilyID         = claim.Uint(3)
+	mkeyImageID          = claim.Uint(4)
+	mkeyVMPL             = claim.Uint(5)
+	mkeyCurrentTCB       = claim.Uint(6)
+	mkeyPlatformInfo     = claim.Uint(7)
+	mkeyReportData       = claim.Uint(640)
+	mkeyMeasurement      = claim.Uint(641)
+	mkeyHostData         = claim.Uint(642)
+	mkeyIDKeyDigest      = claim.Uint(643)
+	mkeyAuthorKeyDigest  = claim.Uint(644)
+	mkeyReportID         = claim.Uint(645)
+	mkeyReportIDMA       = claim.Uint(646)
+	mkeyReportedTCB      = claim.Uint(647)
+	mkeyCPUIDFamily      = claim.Uint(648)
+	mkeyCPUIDModel       = claim.Uint(649)
+	mkeyCPUIDStepping    = claim.Uint(650)
+	mkeyChipID           = claim.Uint(3328)
+	mkeyCommittedTCB     = claim.Uint(3329)
+	mkeyCurrentVersion   = claim.Uint(3330)
+	mkeyCommittedVersion = claim.Uint(3936)
+	mkeyLaunchTCB        = claim.Uint(3968)
+	mkeyLaunchMit        = claim.Uint(4032)
+	mkeyCurrentMit       = claim.Uint(4096)
+	mkeyProduct          = claim.Text(claim.TagNone, "snp.product")
 )
 
 // ects are the claims in CoRIM's terms, cmtype evidence.
@@ -72,8 +72,8 @@ func (f *facts) environment() claim.Environment {
 // elementList collects elements in the order of the report.
 type elementList []claim.Element
 
-func (l *elementList) add(mkey uint64, name, field string, v claim.Values) {
-	*l = append(*l, claim.Element{Key: claim.Uint(mkey), Values: v, Name: name, Field: field})
+func (l *elementList) add(mkey claim.ID, name, field string, v claim.Values) {
+	*l = append(*l, claim.Element{Key: mkey, Values: v, Name: name, Field: field})
 }
 
 func rawValue(b []byte) claim.Values { return claim.Values{Raw: &claim.Raw{Value: b}} }
@@ -151,7 +151,7 @@ func (f *facts) plusElements() []claim.Element {
 		field = "issuer of the VEK certificate"
 	}
 	name := f.line().Name
-	return append(l, claim.Element{Key: claim.Text(claim.TagNone, mkeyProduct), Values: claim.Values{Name: &name}, Name: "product", Field: field})
+	return append(l, claim.Element{Key: mkeyProduct, Values: claim.Values{Name: &name}, Name: "product", Field: field})
 }
 
 // hasMigrationAgent reports whether REPORT_ID_MA names one: real reports without an agent carry all ones.

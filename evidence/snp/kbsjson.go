@@ -356,22 +356,31 @@ func jsonUint(raw []byte, size int) (uint64, error) {
 	return u, nil
 }
 
-// jsonBytes reads an array of numbers 0 to 255, of exactly size elements unless size is negative.
+// jsonBytes reads an array of numbers 0 to 255, of exactly size elements unless size is negative. It reads in place: a
+// report in this form has a thousand of them.
 func jsonBytes(raw []byte, size int) ([]byte, error) {
-	list, err := jsonx.Array(raw)
-	if err != nil {
-		return nil, err
+	raw = bytes.TrimSpace(raw)
+	if len(raw) < 2 || raw[0] != '[' || raw[len(raw)-1] != ']' {
+		return nil, fault.New(fault.Malformed, "an array of bytes is expected")
 	}
-	if size >= 0 && len(list) != size {
-		return nil, fault.New(fault.Malformed, "%d bytes, exactly %d are needed", len(list), size)
-	}
-	out := make([]byte, len(list))
-	for i, e := range list {
-		u, err := jsonUint(e, 1)
+	out := make([]byte, 0, max(size, len(raw)/4))
+	for rest := raw[1 : len(raw)-1]; ; {
+		number, after, more := bytes.Cut(rest, []byte{','})
+		number = bytes.TrimSpace(number)
+		if !more && len(out) == 0 && len(number) == 0 {
+			break
+		}
+		u, err := jsonUint(number, 1)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = byte(u)
+		out = append(out, byte(u))
+		if rest = after; !more {
+			break
+		}
+	}
+	if size >= 0 && len(out) != size {
+		return nil, fault.New(fault.Malformed, "%d bytes, exactly %d are needed", len(out), size)
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package snp
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha512"
@@ -168,7 +169,7 @@ func (s *session) verify(ctx context.Context, v *vek) (*chain, *crlStatus, error
 	if !v.fits(r, s.candidates) {
 		return nil, nil, fault.New(fault.Signature, "the certificate supplied (issuer %q) is not for product line %s", v.cert.Issuer.CommonName, s.candidates[0].Name)
 	}
-	if err := s.checkIssuers(v.line); err != nil {
+	if err := s.checkIssuers(v); err != nil {
 		return nil, nil, err
 	}
 	c, err := s.chain(ctx, v)
@@ -223,9 +224,10 @@ func (r *Report) checkTCBOrder() error {
 
 // checkIssuers compares the intermediates and roots that came with the evidence with those built in or configured.
 // None of them is needed; one that differs means that somebody swapped a certificate (docs/design, contracts).
-func (s *session) checkIssuers(l *Line) error {
+func (s *session) checkIssuers(v *vek) error {
+	l := v.line
 	for _, sup := range s.container.supplied {
-		if sup.role == roleCRL || sup.role == roleVEK || s.trust.pinned(l, sup.der) {
+		if sup.role == roleCRL || sup.role == roleVEK || bytes.Equal(sup.der, v.cert.Raw) || s.trust.pinned(l, sup.der) {
 			continue
 		}
 		c, err := x509.ParseCertificate(sup.der)
