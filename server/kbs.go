@@ -1,0 +1,239 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/protocol/rcar"
+	"github.com/assay-tee/assay/release"
+	"github.com/assay-tee/assay/store"
+)
+
+// kbsAuth begins a handshake: a new session each time, whatever cookie came in (kbs-protocol.md section 4.1).
+func (s *Server) kbsAuth(c *call) error {
+	req, err := rcar.ParseRequest(c.body)
+	if err != nil {
+		return authFailed(err)
+	}
+	if req.Version != rcar.V040 {
+		return authFailed(fault.New(fault.Unsupported, "KBS Client Protocol Version Mismatch: expect =0.4.0 while the request is %s", clip(string(req.Version))))
+	}
+	tee, ok := rcar.ParseTEE(req.TEE)
+	if !ok || s.cfg.Parts.Drivers[tee.Name] == nil {
+		return authFailed(fault.New(fault.Unsupported, "TEE %q is not known here", clip(req.TEE)))
+	}
+	if !tee.Primary {
+		return authFailed(fault.New(fault.Unsupported, "TEE %q is a device and cannot be the primary evidence", tee.Name))
+	}
+	var nonce [rcar.NonceSize]byte
+	var raw [16]byte
+	rand.Read(nonce[:])
+	rand.Read(raw[:])
+	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80 // the form of a UUID v4
+	cookie := hex.EncodeToString(raw[:])
+	now := s.cfg.Clock()
+	sess := store.Session{
+		ID: sha256.Sum256([]byte(cookie)), Version: string(req.Version), TEE: tee.Name, Nonce: rcar.EncodeNonce(nonce),
+		Created: now, Expires: now.Add(s.cfg.SessionLife),
+	}
+	if !s.pending.begin(clientAddress(c.r), sess.ID, now, sess.Expires) {
+		return authFailed(release.Deny(release.TooMany, "too many handshakes from this address are unfinished; try again later"))
+	}
+	if err := s.cfg.Store.CreateSession(c.r.Context(), sess); err != nil {
+		s.pending.finish(sess.ID)
+		return &wireError{variant: rcar.AttestationError, detail: "Attestation error: RCAR handshake Auth failed: the session could not be stored", err: err}
+	}
+	rcar.SetCookie(c.w.Header(), cookie, sess.Expires, s.cfg.Secure)
+	return c.raw("application/json", rcar.Challenge{Nonce: sess.Nonce, Selected: rcar.Hash(sess.Hash)}.JSON())
+}
+
+// clip keeps a stranger's text short enough for an answer and a log line.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// session finds the session of the request's cookie.
+func (s *Server) session(c *call) (store.Session, string, error) {
+	cookie := rcar.SessionID(c.r)
+	if cookie == "" {
+		return store.Session{}, "", release.Deny(release.NonceUnknown, "no session cookie")
+	}
+	sess, ok, err := s.cfg.Store.Session(c.r.Context(), sha256.Sum256([]byte(cookie)), s.cfg.Clock())
+	if err != nil {
+		return store.Session{}, "", err
+	}
+	if !ok {
+		return store.Session{}, "", release.Deny(release.NonceExpired, "no such session, or its time is over")
+	}
+	return sess, cookie, nil
+}
+
+// kbsAttest takes evidence. The nonce is consumed by the first body that names it, whatever becomes of that: one
+// challenge never feeds two attempts, and of two that race one is refused.
+func (s *Server) kbsAttest(c *call) error {
+	sess, cookie, err := s.session(c)
+	if err != nil {
+		return attestFailed(err)
+	}
+	rec := release.Record{Kind: "appraise", Request: c.id, Session: hex.EncodeToString(sess.ID[:]), TEE: sess.TEE, Time: s.cfg.Clock()}
+	sum := sha256.Sum256(c.body)
+	rec.Evidence = hex.EncodeToString(sum[:])
+	token, err := s.attest(c, sess, &rec)
+	if err != nil {
+		rec.Class, rec.Reason, rec.Detail = fault.ClassOf(err).String(), release.ReasonOf(err), err.Error()
+	}
+	if lerr := s.cfg.Store.AppendRecord(context.WithoutCancel(c.r.Context()), rec); lerr != nil && err == nil {
+		err = lerr // what is not in the log did not happen
+	}
+	if err != nil {
+		return attestFailed(err)
+	}
+	rcar.SetCookie(c.w.Header(), cookie, sess.Expires, s.cfg.Secure)
+	return c.raw("application/json", rcar.TokenJSON(token))
+}
+
+func (s *Server) attest(c *call, sess store.Session, rec *release.Record) (string, error) {
+	ctx, now := c.r.Context(), s.cfg.Clock()
+	if sess.State != store.Challenged {
+		return "", release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with auth")
+	}
+	version := rcar.Version(sess.Version)
+	att, perr := rcar.ParseAttestation(version, c.body)
+	if version.NamesNonce() && att.Nonce != sess.Nonce {
+		if perr != nil && att.Nonce == "" {
+			return "", perr
+		}
+		return "", release.Deny(release.NonceUnknown, "the nonce is not the one of this session")
+	}
+	first, err := s.cfg.Store.UseNonce(ctx, sess.ID, now)
+	if err != nil {
+		return "", err
+	}
+	if !first {
+		return "", release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with auth")
+	}
+	token, err := s.judge(ctx, sess, att, perr, rec)
+	state, kept := store.Attested, c.body
+	if err != nil {
+		state, kept = store.Failed, nil
+	}
+	s.pending.finish(sess.ID)
+	if ferr := s.cfg.Store.FinishSession(context.WithoutCancel(ctx), sess.ID, state, kept); ferr != nil && err == nil {
+		return "", ferr
+	}
+	return token, err
+}
+
+// judge is stages 1 to 5. Authentic evidence gets a token whatever the verdict is; the token says it.
+func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attestation, perr error, rec *release.Record) (string, error) {
+	if perr != nil {
+		return "", perr
+	}
+	now := s.cfg.Clock()
+	x, err := s.appraiseAttestation(ctx, sess, att, now)
+	if err != nil {
+		return "", err
+	}
+	d, err := s.cfg.Parts.Policy.Decide(ctx, x.a, policy.Acceptable())
+	if err != nil {
+		return "", err
+	}
+	thumb := att.Key.Thumbprint()
+	rec.Tier, rec.Policies, rec.Key = d.Tier().String(), d.Content().PolicyIDs, hex.EncodeToString(thumb[:])
+	if rs := d.Content().Reasons; len(rs) > 0 {
+		rec.Reason = rs[0].Code
+	}
+	if att.IsAproxy() {
+		rec.Event = "host_chosen_binding"
+	}
+	tee, _ := rcar.ParseTEE(sess.TEE)
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, TokenInput{
+		TEE: tee.Name, Class: string(tee.Class), Nonce: sess.Nonce, Key: att.Key.JSON(), Additional: att.Additional, Now: now,
+	})
+	if err != nil {
+		return "", err
+	}
+	s.cache.put(sess.ID, x)
+	return token, nil
+}
+
+// kbsFetch releases a resource to an attested session.
+func (s *Server) kbsFetch(c *call) error {
+	sess, _, err := s.session(c)
+	if err != nil && fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	if err != nil || sess.State != store.Attested {
+		if rcar.Bearer(c.r) != "" {
+			return &wireError{variant: rcar.TokenVerifierError, detail: "Token Verifier error", err: fault.New(fault.Unsupported, "tokens without a session are not served")}
+		}
+		return &wireError{variant: rcar.TokenNotFound, detail: "Attestation Token not found", err: fault.New(fault.Denied, "no attested session")}
+	}
+	path, err := resourcePath(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.r.Context()
+	x, err := s.current(ctx, sess, s.cfg.Clock())
+	if err != nil {
+		return &wireError{variant: rcar.TokenVerifierError, detail: "Token Verifier error", err: err}
+	}
+	d, err := s.cfg.Parts.Policy.Decide(ctx, x.a, policy.MayHave(path))
+	if err != nil {
+		return &wireError{variant: rcar.PolicyEngineError, detail: "Policy engine error", err: err}
+	}
+	sum := sha256.Sum256(sess.Evidence)
+	reply, err := s.broker.Release(ctx, release.Request{
+		Decision: d, Appraisal: x.a, Resource: path, Form: rcar.Version(sess.Version).Form(), Session: sess.ID,
+		Record: release.Record{Request: c.id, TEE: sess.TEE, Evidence: hex.EncodeToString(sum[:])},
+	})
+	if err != nil {
+		return releaseFailed(err)
+	}
+	return c.raw("application/json", reply.Body)
+}
+
+// releaseFailed gives every denial the one body that clients know; only what says nothing about the ticket differs.
+func releaseFailed(err error) error {
+	switch {
+	case release.ReasonOf(err) == string(release.SecretMissing), fault.Is(err, fault.Unavailable):
+		return &wireError{variant: rcar.PluginInternalError, detail: "Plugin internal error", err: err}
+	case fault.Is(err, fault.Internal):
+		return &wireError{variant: rcar.JweError, detail: "JWE failed", err: err}
+	}
+	return &wireError{variant: rcar.PolicyDeny, detail: "Access denied by policy", err: err}
+}
+
+// resourcePath is repository/type/tag; two segments are in the repository "default".
+func resourcePath(c *call) (string, error) {
+	path := c.r.PathValue("path")
+	if strings.Count(path, "/") == 1 {
+		path = "default/" + path
+	}
+	if !rcar.ValidResource(path) {
+		return "", &wireError{status: http.StatusBadRequest, variant: rcar.PluginInternalError, detail: "Plugin internal error",
+			err: fault.New(fault.Malformed, "%q is not of the form repository/type/tag", clip(path))}
+	}
+	return path, nil
+}
+
+// kbsUnknown answers what no built-in route and no plugin takes.
+func (s *Server) kbsUnknown(c *call) error {
+	name, _, _ := strings.Cut(strings.TrimPrefix(c.r.URL.Path, "/kbs/v0/"), "/")
+	switch name {
+	case "":
+		return s.notFound(c)
+	case "resource":
+		return fault.New(fault.Unsupported, "resources know GET, POST and DELETE, not %s", c.r.Method)
+	}
+	return &wireError{status: http.StatusNotFound, variant: rcar.PluginNotFound, detail: "Plugin " + name + " not found", err: fault.New(fault.Unsupported, "there is no plugin %q", clip(name))}
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/protocol/rcar"
+	"github.com/assay-tee/assay/release"
+	"github.com/assay-tee/assay/store"
+)
+
+// appraiseAttestation is stages 1 to 3 for one attest body under its session.
+func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, att *rcar.Attestation, now time.Time) (appraised, error) {
+	tee, ok := rcar.ParseTEE(sess.TEE)
+	if !ok || !tee.Primary {
+		return appraised{}, fault.New(fault.Unsupported, "%q cannot be the primary evidence", sess.TEE)
+	}
+	if att.InitData != nil {
+		return appraised{}, fault.New(fault.Unsupported, "init-data is not served")
+	}
+	if att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe {
+		return appraised{}, release.Deny(release.BindingUnsafe, "evidence of an SVSM guest behind aproxy: no reference value says that this build fixes what REPORT_DATA commits to; see the option for host-chosen bindings")
+	}
+	digests, err := att.Digests(rcar.Version(sess.Version), rcar.Hash(sess.Hash), sess.Nonce)
+	if err != nil {
+		return appraised{}, err
+	}
+	lead, err := s.authenticate(ctx, tee, att.Primary, digests, att.Key.JSON(), now)
+	if err != nil {
+		return appraised{}, err
+	}
+	in := []appraise.Input{{Label: string(tee.Class) + "0", Verified: lead}}
+	devices, err := att.Devices()
+	if err != nil {
+		return appraised{}, err
+	}
+	count := map[rcar.Class]int{tee.Class: 1}
+	for _, d := range devices {
+		digest := rcar.DeviceDigest(rcar.Hash(sess.Hash), sess.Nonce, att.Key)
+		v, err := s.authenticate(ctx, d.TEE, d.Data, []rcar.Digest{{Value: digest, Form: "device"}}, att.Key.JSON(), now)
+		if err != nil {
+			return appraised{}, fault.Wrap(err, "device %s", d.TEE.Name)
+		}
+		in = append(in, appraise.Input{Label: fmt.Sprintf("%s%d", d.TEE.Class, count[d.TEE.Class]), Verified: v})
+		count[d.TEE.Class]++
+	}
+	set := s.cfg.Parts.Statements()
+	a, err := appraise.Appraise(in, set)
+	return appraised{a: a, set: set}, err
+}
+
+// authenticate is stage 1 for one piece; with several digests (protocol 0.1.0) any may match.
+func (s *Server) authenticate(ctx context.Context, tee rcar.TEE, data []byte, digests []rcar.Digest, key []byte, now time.Time) (*evidence.Verified, error) {
+	driver := s.cfg.Parts.Drivers[tee.Name]
+	if driver == nil {
+		return nil, fault.New(fault.Unsupported, "evidence of %q cannot be verified here", tee.Name)
+	}
+	var last error
+	for _, d := range digests {
+		binding, err := evidence.ExpectFit(d.Value)
+		if d.Form == "aproxy" {
+			binding, err = evidence.ExpectExact(d.Value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		v, err := driver.Authenticate(ctx, evidence.Evidence{TEE: tee.Name, Data: data}, evidence.Env{
+			Time: now, Binding: binding.WithKey(key), Anchors: s.cfg.Parts.Anchors, Collateral: s.cfg.Parts.Collateral,
+		})
+		if err == nil {
+			return v, nil
+		}
+		if last = err; !fault.Is(err, fault.Binding) {
+			return nil, err
+		}
+	}
+	return nil, last
+}
+
+// current returns the appraisal of an attested session under the statements of now.
+func (s *Server) current(ctx context.Context, sess store.Session, now time.Time) (appraised, error) {
+	x, ok := s.cache.get(sess.ID)
+	if ok && x.set == s.cfg.Parts.Statements() {
+		return x, nil
+	}
+	var err error
+	if ok {
+		// The evidence stays authenticated; what vouches for it has changed.
+		var in []appraise.Input
+		for _, a := range x.a.Attesters() {
+			in = append(in, appraise.Input{Label: a.Label, Verified: a.Evidence})
+		}
+		x.set = s.cfg.Parts.Statements()
+		x.a, err = appraise.Appraise(in, x.set)
+	} else {
+		var att *rcar.Attestation
+		if att, err = rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence); err == nil {
+			x, err = s.appraiseAttestation(ctx, sess, att, now)
+		}
+	}
+	if err != nil {
+		return appraised{}, err
+	}
+	s.cache.put(sess.ID, x)
+	return x, nil
+}

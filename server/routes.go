@@ -1,0 +1,205 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/protocol/rcar"
+)
+
+// wire is the dialect of a route's errors.
+type wire uint8
+
+const (
+	native wire = iota // RFC 9457 problem details
+	kbs                // the KBS protocol's errors: 401 for nearly everything
+)
+
+// route is one line of the table.
+type route struct {
+	method  string // "" for any
+	pattern string // as http.ServeMux writes it
+	wire    wire
+	perm    Permission // open when guests and strangers may call it
+	body    int64      // bytes
+	handle  func(*Server, *call) error
+}
+
+const (
+	maxSecret   = 1 << 20
+	maxDocument = 1 << 20
+	maxTicket   = 64 << 10
+)
+
+// table is every route of the server.
+func (s *Server) table() []route {
+	t := []route{
+		{"GET", "/healthz", native, open, 0, (*Server).healthz},
+		{"GET", "/readyz", native, open, 0, (*Server).readyz},
+		{"GET", "/.well-known/jwks.json", native, open, 0, (*Server).jwks},
+
+		{"POST", "/kbs/v0/auth", kbs, open, rcar.MaxAuthBody, (*Server).kbsAuth},
+		{"POST", "/kbs/v0/attest", kbs, open, rcar.MaxAttestBody, (*Server).kbsAttest},
+		{"GET", "/kbs/v0/resource/{path...}", kbs, open, maxDocument, (*Server).kbsFetch},
+		{"POST", "/kbs/v0/resource/{path...}", kbs, SecretWrite, maxSecret, (*Server).kbsPutResource},
+		{"DELETE", "/kbs/v0/resource/{path...}", kbs, SecretWrite, 0, (*Server).kbsDeleteResource},
+		{"", "/kbs/v0/", kbs, open, 0, (*Server).kbsUnknown},
+
+		{"GET", "/v1/secrets", native, SecretRead, 0, (*Server).listSecrets},
+		{"PUT", "/v1/secrets/{path...}", native, SecretWrite, maxSecret, (*Server).putSecret},
+		{"DELETE", "/v1/secrets/{path...}", native, SecretWrite, 0, (*Server).deleteSecret},
+		{"GET", "/v1/tickets", native, TicketRead, 0, (*Server).listTickets},
+		{"POST", "/v1/tickets", native, TicketWrite, maxTicket, (*Server).issueTicket},
+		{"POST", "/v1/tickets/{id}/revoke", native, TicketWrite, 0, (*Server).revokeTicket},
+		{"GET", "/v1/log", native, LogRead, 0, (*Server).listLog},
+	}
+	if s.cfg.Appraise != nil {
+		t = append(t, route{"POST", "/v1/appraise", native, Appraise, rcar.MaxAttestBody, (*Server).appraise})
+	}
+	return t
+}
+
+// call is one request on its way through a handler.
+type call struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	id    string // request id
+	admin *Admin // who is asking, on routes that are not open
+	body  []byte
+	note  string // reason for the log, when the answer does not say it
+}
+
+// Handler returns the handler of all routes, for servers of the caller's own.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range s.routes {
+		mux.Handle(strings.TrimSpace(rt.method+" "+rt.pattern), s.wrap(rt))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Paths are taken as they are: one that would be cleaned to another is nobody's resource.
+		if clean := path.Clean(r.URL.Path); clean != strings.TrimSuffix(r.URL.Path, "/") && r.URL.Path != "/" || strings.Contains(r.URL.RawPath, "%2F") || strings.Contains(r.URL.RawPath, "%2f") {
+			s.wrap(route{wire: wireOf(r.URL.Path), perm: open, handle: (*Server).badPath}).ServeHTTP(w, r)
+			return
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			s.wrap(route{wire: wireOf(r.URL.Path), perm: open, handle: (*Server).notFound}).ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func wireOf(p string) wire {
+	if strings.HasPrefix(p, "/kbs/") {
+		return kbs
+	}
+	return native
+}
+
+// wrap does what every route needs: request id, role, bounded body, errors in the wire's dialect, one log line.
+func (s *Server) wrap(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var raw [8]byte
+		rand.Read(raw[:])
+		c := &call{r: r, id: hex.EncodeToString(raw[:])}
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		c.w = rec
+		rec.Header().Set("X-Request-Id", c.id)
+		rec.Header().Set("Cache-Control", "no-store")
+		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		start := time.Now()
+		err := s.run(rt, c)
+		if err != nil {
+			s.fail(rt.wire, c, err)
+		}
+		attrs := []any{"request", c.id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", time.Since(start).Milliseconds()}
+		if c.admin != nil {
+			attrs = append(attrs, "actor", c.admin.Name)
+		}
+		if err != nil {
+			attrs = append(attrs, "class", fault.ClassOf(err).String(), "err", err.Error())
+		}
+		s.cfg.Log.Info("request", attrs...)
+	})
+}
+
+func (s *Server) run(rt route, c *call) (err error) {
+	if rt.perm != open {
+		if c.admin, err = s.authorize(rt, c.r); err != nil {
+			return err
+		}
+	}
+	addr := clientAddress(c.r)
+	body, held, err := s.readBody(c, rt.body)
+	defer s.bodies.give(addr, held)
+	if err != nil {
+		return err
+	}
+	c.body = body
+	return rt.handle(s, c)
+}
+
+// bodyChunk is the piece in which bodies are read and paid for out of the budget.
+const bodyChunk = 32 << 10
+
+// readBody reads at most limit bytes; what is held is returned even with an error, to be given back.
+func (s *Server) readBody(c *call, limit int64) (body []byte, held int64, err error) {
+	if c.r.ContentLength > limit {
+		return nil, 0, fault.New(fault.Malformed, "the body has %d bytes; at most %d are read here", c.r.ContentLength, limit)
+	}
+	addr := clientAddress(c.r)
+	in := io.LimitReader(c.r.Body, limit+1)
+	for {
+		if len(body) == cap(body) {
+			n := int64(min(max(len(body), bodyChunk), 1<<20))
+			if !s.bodies.take(addr, n) {
+				return nil, held, fault.New(fault.Unavailable, "too many bytes of requests are under way; try again")
+			}
+			held += n
+			grown := make([]byte, len(body), int64(len(body))+n)
+			copy(grown, body)
+			body = grown
+		}
+		n, err := in.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if int64(len(body)) > limit {
+			return nil, held, fault.New(fault.Malformed, "the body is longer than the %d bytes that are read here", limit)
+		}
+		if err == io.EOF {
+			return body, held, nil
+		}
+		if err != nil {
+			return nil, held, fault.New(fault.Malformed, "the body breaks off: %w", err)
+		}
+	}
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status for the log.
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap gives the inner writer to http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (s *Server) badPath(c *call) error {
+	return &wireError{status: http.StatusNotFound, variant: rcar.InvalidRequestPath, detail: "Request path " + c.r.URL.Path + " is invalid",
+		err: fault.New(fault.Usage, "the path %q is not in its simplest form", c.r.URL.Path)}
+}
+
+func (s *Server) notFound(c *call) error {
+	return &wireError{status: http.StatusNotFound, variant: rcar.InvalidRequestPath, detail: "Request path " + c.r.URL.Path + " is invalid",
+		err: fault.New(fault.Usage, "there is no %s %s here", c.r.Method, c.r.URL.Path)}
+}
