@@ -77,6 +77,7 @@ func verbs(a *app) []*cobra.Command {
 		newInspectCmd(a),
 		newTokenCmd(a),
 		newKeyCmd(a),
+		newCorimCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
 	}

@@ -94,8 +94,8 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if err != nil && fault.Is(err, fault.Usage) {
 		return err
 	}
-	if err != nil {
-		rep = report.FromError(at, strings.Join(args, " "), err)
+	if err != nil && rep == nil {
+		rep = report.FromError(at, "", err)
 	}
 	if werr := a.writeReport(rep, f); werr != nil {
 		return werr
@@ -147,7 +147,7 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	}
 	o, err := v.Verify(ctx, at, set, subs...)
 	if err != nil {
-		return nil, err
+		return report.FromError(at, strings.Join(args, " "), err), err
 	}
 	rep := o.Report()
 	if f.earKey != "" {

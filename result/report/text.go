@@ -168,7 +168,11 @@ func (p *printer) reasons(r *Report) {
 		return
 	}
 	p.line("")
-	p.line("%s", p.s.Bold("Why not affirming"))
+	head := "Why not affirming"
+	if r.Verdict == "affirming" {
+		head = "Remarks"
+	}
+	p.line("%s", p.s.Bold(head))
 	for _, x := range r.Reasons {
 		who := ""
 		if x.Attester != "" && len(r.Evidence) > 1 {
