@@ -14,6 +14,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/release/seal"
 	"github.com/assay-tee/assay/store"
 )
@@ -47,6 +48,9 @@ type Config struct {
 	// AcceptHostChosenBindingUnsafe releases to SVSM guests whose build lets the host choose what REPORT_DATA commits to
 	// (specs svsm.md section 4.3), as today's builds do. Each such appraisal says so in the log.
 	AcceptHostChosenBindingUnsafe bool
+	// Reached is called at each point between the reservation of a ticket and the delivery of its secret; tests end the
+	// process there. nil otherwise.
+	Reached func(release.Point)
 	// Appraise serves POST /v1/appraise: evidence in, the JSON of `assay verify --format json` out. nil: no such route.
 	Appraise func(ctx context.Context, body []byte) (json.RawMessage, error)
 }

@@ -466,4 +466,3 @@ func TestUnfinishedHandshakesAreBoundedPerAddress(t *testing.T) {
 	w.clock.add(6 * time.Minute)
 	w.auth(authBody, "")
 }
-

@@ -203,3 +203,19 @@ func (s *Server) notFound(c *call) error {
 	return &wireError{status: http.StatusNotFound, variant: rcar.InvalidRequestPath, detail: "Request path " + c.r.URL.Path + " is invalid",
 		err: fault.New(fault.Usage, "there is no %s %s here", c.r.Method, c.r.URL.Path)}
 }
+
+// RouteInfo describes one route, for documentation and tests.
+type RouteInfo struct {
+	Method     string
+	Pattern    string
+	Permission Permission // "" when guests and strangers may call it
+}
+
+// Routes lists all routes in the order of the table.
+func (s *Server) Routes() []RouteInfo {
+	out := make([]RouteInfo, 0, len(s.routes))
+	for _, r := range s.routes {
+		out = append(out, RouteInfo{r.method, r.pattern, r.perm})
+	}
+	return out
+}

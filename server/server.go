@@ -35,7 +35,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	broker, err := release.New(release.Config{
-		Ledger: cfg.Store, Log: cfg.Store, Now: cfg.Clock, Window: cfg.ResendWindow,
+		Ledger: cfg.Store, Log: cfg.Store, Now: cfg.Clock, Window: cfg.ResendWindow, Reached: cfg.Reached,
 		Secrets: vault{store: cfg.Store, sealer: cfg.Sealer},
 	})
 	if err != nil {

@@ -51,6 +51,7 @@ type world struct {
 	sealer *seal.Sealer
 	amd    *simulator.AMD
 	clock  *clock
+	dir    string
 	cfg    server.Config
 }
 
@@ -78,7 +79,7 @@ func newWorld(t testing.TB, change func(*server.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: st, sealer: sealer, amd: a, clock: &clock{at: time.Now()}}
+	w := &world{t: t, store: st, sealer: sealer, amd: a, dir: dir, clock: &clock{at: time.Now()}}
 	w.cfg = server.Config{
 		Store: st, Sealer: sealer, Clock: w.clock.now, Explain: true, Parts: parts(t, a, w.clock.now()),
 		Admins: []server.Admin{{Name: "root", TokenSHA256: sha256.Sum256([]byte(adminToken)), Roles: []server.Role{server.RoleAdmin}}},
