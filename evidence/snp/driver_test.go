@@ -238,7 +238,15 @@ func TestEachCheckRefuses(t *testing.T) {
 		{"other hwID", milan, nil, setExt(make([]byte, 64), 4), "binding"},
 		{"hwID of eight bytes on Milan", milan, nil, setExt(make([]byte, 8), 4), "binding"},
 		{"hwID of 64 bytes on Turin", turin, nil, setExt(make([]byte, 64), 4), "binding"},
-		{"hwID in an OCTET STRING", milan, nil, setExt(append([]byte{4, 64}, make([]byte, 64)...), 4), "malformed"},
+		{"other hwID in an OCTET STRING", milan, nil, setExt(append([]byte{4, 64}, make([]byte, 64)...), 4), "binding"},
+		{"hwID in an OCTET STRING of another length", milan, nil, setExt(append([]byte{4, 63}, make([]byte, 64)...), 4), "malformed"},
+		{"hwID of 66 bytes", milan, nil, setExt(make([]byte, 66), 4), "malformed"},
+		{"hwID of no bytes", milan, nil, setExt([]byte{}, 4), "malformed"},
+		{"the hwID in an OCTET STRING", milan, nil, simulator.VEKOptions{Extensions: func(x []pkix.Extension) []pkix.Extension {
+			last := &x[len(x)-1]
+			last.Value = append([]byte{4, 64}, last.Value...)
+			return x
+		}}, ""},
 		{"no hwID", milan, nil, setExt(nil, 4), "binding"},
 		{"hwID in a VLEK", milan, byVLEK, setExt(make([]byte, 64), 4), "binding"},
 		{"cspID in a VCEK", milan, nil, setExt([]byte("\x16\x01x"), 5), "binding"},

@@ -93,13 +93,11 @@ func decodeExtensions(c *x509.Certificate) (e vekExtensions, err error) {
 				e.spl[arc[1]], err = derUint8(x.Value)
 			}
 		case len(arc) == 1 && arc[0] == 4:
-			// Raw octets without a DER header: told apart by length alone, since an id may begin with any byte.
 			if e.hwID != nil {
 				err = once(new(true), "hwID")
-			} else if len(x.Value) != 64 && len(x.Value) != 8 {
-				err = fault.New(fault.Malformed, "hwID has %d bytes; 64 or 8 are defined", len(x.Value))
+			} else {
+				e.hwID, err = hwID(x.Value)
 			}
-			e.hwID = x.Value
 		case len(arc) == 1 && arc[0] == 5:
 			if e.cspID != "" {
 				err = once(new(true), "cspID")
@@ -115,6 +113,18 @@ func decodeExtensions(c *x509.Certificate) (e vekExtensions, err error) {
 		return e, fault.New(fault.Malformed, "the VEK certificate lacks structVersion or productName")
 	}
 	return e, nil
+}
+
+// hwID takes the raw octets of AMD's certificates, or an OCTET STRING around them, as corim-profiles.md section 2.3
+// allows and other makers of test certificates write. Only the length tells them apart: an id may begin with any byte.
+func hwID(b []byte) ([]byte, error) {
+	switch n := len(b); {
+	case n == 64 || n == 8:
+		return b, nil
+	case (n == 66 || n == 10) && b[0] == 4 && int(b[1]) == n-2:
+		return b[2:], nil
+	}
+	return nil, fault.New(fault.Malformed, "hwID has %d bytes; 64 or 8 are defined", len(b))
 }
 
 func once(seen *bool, what string) error {
