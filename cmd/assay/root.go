@@ -78,6 +78,7 @@ func verbs(a *app) []*cobra.Command {
 		newTokenCmd(a),
 		newKeyCmd(a),
 		newCorimCmd(a),
+		newServeCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
 	}

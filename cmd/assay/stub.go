@@ -28,3 +28,8 @@ func (a *app) loadCollateral(certs, paths []string, offline bool) (evidence.Coll
 	}
 	return given(nil), out, nil
 }
+
+func (a *app) collateral(paths []string, offline bool) (evidence.Collateral, error) {
+	c, _, err := a.loadCollateral(nil, paths, offline)
+	return c, err
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/server"
+)
+
+// serveConfig is the configuration file of `assay serve` (TOML). The comments are its manual: --print-config prints
+// them. A key that nobody knows is an error.
+type serveConfig struct {
+	Listen string `toml:"listen" comment:"Address to listen on. Guests and administrators use the same one."`
+	State  string `toml:"state" comment:"Directory for what the server keeps: assay.db (sessions, tickets, sealed secrets, log), seal.age (opens the secrets;\nback it up apart from the database), token.key (signs results) and admin.token. Made at the first start, mode 0700."`
+	TLS    struct {
+		Cert string `toml:"cert" comment:"PEM certificate chain and private key. Without them the server speaks plain HTTP, which is for loopback, or behind a proxy."`
+		Key  string `toml:"key"`
+	} `toml:"tls"`
+	TokenKey          string        `toml:"token_key" comment:"Private key that signs results (ES256 for Trustee's clients); empty: token.key in the state directory."`
+	TokenDialect      string        `toml:"token_dialect" comment:"Form of the results that attest answers: trustee, veraison or 03."`
+	Anchors           []string      `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
+	Statements        []string      `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
+	Policies          []string      `toml:"policies" comment:"Rego policies, applied besides the built-in one; the decision is the worst of all."`
+	Params            string        `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`
+	Collateral        []string      `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
+	Offline           bool          `toml:"offline" comment:"Never fetch vendor data."`
+	Explain           bool          `toml:"explain" comment:"Tell guests why they were refused, by class and reason code. Without it the reason is only in the log."`
+	SVSMHostBinding   bool          `toml:"accept_host_chosen_binding_unsafe" comment:"Release to SVSM builds that let the host choose what REPORT_DATA commits to."`
+	InsecureSimulator bool          `toml:"insecure_simulator" comment:"Accept the simulator's roots. For trying things out only; every result is marked."`
+	Admins            []adminConfig `toml:"admin" comment:"Who may administer besides the holder of admin.token: name, hex SHA-256 of the bearer token, roles (admin, auditor,\nprovisioner, policy-author, relying-party)."`
+}
+
+type adminConfig struct {
+	Name        string   `toml:"name"`
+	TokenSHA256 string   `toml:"token_sha256"`
+	Roles       []string `toml:"roles"`
+}
+
+func defaultServeConfig(getenv func(string) string) serveConfig {
+	return serveConfig{Listen: "127.0.0.1:8080", State: stateDir(getenv), TokenDialect: "trustee"}
+}
+
+// stateDir is $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/assay, or ~/.local/state/assay.
+func stateDir(getenv func(string) string) string {
+	if d := getenv("STATE_DIRECTORY"); d != "" {
+		return d
+	}
+	if d := getenv("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "assay")
+	}
+	return filepath.Join(getenv("HOME"), ".local", "state", "assay")
+}
+
+// load reads a file over c.
+func (c *serveConfig) load(b []byte) error {
+	d := toml.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(c); err != nil {
+		return fault.New(fault.Usage, "configuration: %w", err)
+	}
+	return nil
+}
+
+func (c *serveConfig) print() ([]byte, error) {
+	var out bytes.Buffer
+	e := toml.NewEncoder(&out)
+	e.SetIndentTables(false)
+	if err := e.Encode(c); err != nil {
+		return nil, fault.New(fault.Internal, "%w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (c *serveConfig) admins() ([]server.Admin, error) {
+	known := map[string]server.Role{}
+	for _, r := range server.Roles() {
+		known[string(r)] = r
+	}
+	var out []server.Admin
+	for _, a := range c.Admins {
+		sum, err := hex.DecodeString(a.TokenSHA256)
+		if err != nil || len(sum) != 32 || a.Name == "" || len(a.Roles) == 0 {
+			return nil, fault.New(fault.Usage, "admin %q: a name, the hex SHA-256 of a token (64 digits) and at least one role are needed", a.Name)
+		}
+		ad := server.Admin{Name: a.Name, TokenSHA256: [32]byte(sum)}
+		for _, r := range a.Roles {
+			role, ok := known[r]
+			if !ok {
+				return nil, fault.New(fault.Usage, "admin %q: there is no role %q", a.Name, r)
+			}
+			ad.Roles = append(ad.Roles, role)
+		}
+		out = append(out, ad)
+	}
+	return out, nil
+}
+
+// makeState makes the state directory, readable by its owner only.
+func makeState(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fault.New(fault.Usage, "state directory: %w", err)
+	}
+	return nil
+}
