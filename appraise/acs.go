@@ -27,6 +27,7 @@ type node struct {
 	auth     claim.Authority
 	profile  string
 	from     EvidenceSet
+	evidence *claim.ECT // that the node is; nil when derived
 	elements []*claim.Element
 	sources  []*endorse.Source // beside elements; nil entries are evidence
 	relation []string          // beside elements
@@ -46,7 +47,7 @@ func newACS(ects []claim.ECT, pick EvidenceSet) *acs {
 			continue
 		}
 		e := &ects[i]
-		n := &node{env: e.Environment, cm: claim.CMEvidence, auth: e.Authority, profile: e.Profile, from: 1 << i,
+		n := &node{env: e.Environment, cm: claim.CMEvidence, auth: e.Authority, profile: e.Profile, from: 1 << i, evidence: e,
 			elements: make([]*claim.Element, len(e.Elements))}
 		for j := range e.Elements {
 			n.elements[j] = &e.Elements[j]

@@ -37,7 +37,8 @@ type Attester struct {
 	Domains  []AcceptedDomain // accepted memberships and trust dependencies
 	Trail    []Entry          // one line per claim of the evidence, in its order
 	Endorsed []Entry          // one line per claim that an endorser added: not in the evidence, so never "measured"
-	// Unmet lists what the operator expected by name of this Attester and did not find. It never affirms.
+	// Unmet lists what the operator expected by name and did not find. Whoever demands something that is not there must
+	// not be told that the machine is as he demanded.
 	Unmet []Nearest
 	// Failed says why match-and-augment was ended ("" when it was not). Nothing but evidence is accepted then.
 	Failed string
@@ -58,7 +59,7 @@ type Entry struct {
 	Claim    string    `json:"claim"`           // the name people know it by: "measurement"
 	Field    string    `json:"field,omitempty"` // evidence field it was read from
 	Value    string    `json:"value"`
-	Accepted bool      `json:"accepted"`           // an admitted statement vouches for this value
+	Accepted bool      `json:"accepted"`           // an admitted statement vouches for this value, and no expectation contradicts it
 	Root     string    `json:"root"`               // hardware root the evidence was authenticated under
 	Vouchers []Voucher `json:"vouchers,omitempty"` // every statement that vouches for it
 	Nearest  *Nearest  `json:"nearest,omitempty"`  // when nothing vouches: the statement that came nearest
@@ -106,8 +107,36 @@ func Appraise(in []Input, set *endorse.Set) (*Appraisal, error) {
 			return nil, err
 		}
 	}
+	a.unspoken(set)
 	a.ok = true
 	return a, nil
+}
+
+// unspoken reports, on the lead, expectations about claims that no Attester has: a name that was mistyped must not read
+// as a demand that was met.
+func (a *Appraisal) unspoken(set *endorse.Set) {
+	for _, r := range set.Local() {
+		for i := range r.Elements {
+			x := &r.Elements[i]
+			if !slices.ContainsFunc(a.attesters, func(t *Attester) bool { return t.hasClaim(r, x) }) {
+				a.attesters[0].Unmet = append(a.attesters[0].Unmet, difference(r, miss{c: x}))
+			}
+		}
+	}
+}
+
+func (a *Attester) hasClaim(r *endorse.Reference, x *claim.Element) bool {
+	if r.TEE != "" && r.TEE != a.Evidence.TEE() {
+		return false
+	}
+	for _, ect := range a.Evidence.ECTs() {
+		for i := range ect.Elements {
+			if _, named := byName(x, &ect.Elements[i]); named {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // maxAttesters bounds nested evidence.

@@ -91,8 +91,11 @@ func TestExpectationByName(t *testing.T) {
 		{"another measurement", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{digest384("x")[0].Value}}}, false, "measurement"},
 		{"half of it", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image[:24]}}}, false, "measurement"},
 		{"one of two differs", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image}}, {Name: "host-data", Values: [][]byte{{9}}}}, false, "host-data"},
-		{"for another TEE", "tdx", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image}}}, false, ""},
-		{"no such claim", "", []endorse.Expectation{{Name: "mrtd", Values: [][]byte{image}}}, false, ""},
+		{"for another TEE", "tdx", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image}}}, false, "measurement"},
+		{"no such claim", "", []endorse.Expectation{{Name: "mrtd", Values: [][]byte{image}}}, false, "mrtd"},
+		{"a number", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image}}, {Name: "guest_svn", Values: [][]byte{{0, 3}}}}, true, ""},
+		{"another number", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{image}}, {Name: "vmpl", Values: [][]byte{{1}}}}, false, "vmpl"},
+		{"written with a hyphen", "", []endorse.Expectation{{Name: "host_data", Values: [][]byte{make([]byte, 32)}}, {Name: "measurement", Values: [][]byte{image}}}, true, ""},
 	} {
 		b := builder(t)
 		if err := b.Local("--expect", tc.tee, tc.expect); err != nil {
@@ -115,6 +118,19 @@ func TestExpectationByName(t *testing.T) {
 	}
 	if err := builder(t).Local("x", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{{}}}}); !fault.Is(err, fault.Usage) {
 		t.Errorf("empty value: %v", err)
+	}
+}
+
+// What the operator expects counts more than what a statement vouches for.
+func TestExpectationContradictsStatement(t *testing.T) {
+	b := builder(t)
+	assert(t, b, "Example Firmware", reference(measurement("image")))
+	if err := b.Local("--expect", "", []endorse.Expectation{{Name: "measurement", Values: [][]byte{{1, 2}}}}); err != nil {
+		t.Fatal(err)
+	}
+	l := appraise1(t, verified(t, snpGuest("chip", "image")), b.Set()).line(t, "measurement")
+	if l.Accepted || len(l.Vouchers) != 1 || l.Nearest == nil || l.Nearest.Kind != "local" {
+		t.Errorf("%+v", l)
 	}
 }
 

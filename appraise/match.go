@@ -2,6 +2,7 @@ package appraise
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,46 +84,73 @@ func (n *node) oneToOne(elements []claim.Element, profile endorse.Comparators) b
 }
 
 // byName compares an expectation of the operator with one element of the evidence: the bytes that a person would call
-// the value of that claim.
-func byName(x *claim.Element, e *claim.Element) (same, sameName bool) {
-	want := func(b []byte) bool {
-		if len(b) == 0 || x.Values.Bytes == nil {
-			return false
-		}
-		if bytes.Equal(x.Values.Bytes.Value, b) {
-			return true
-		}
-		for _, v := range x.Values.Bytes.Set {
-			if bytes.Equal(v, b) {
-				return true
-			}
-		}
-		return false
-	}
-	if x.Name == e.Name {
-		for _, d := range e.Values.Digests {
-			same = same || want(d.Value)
-		}
-		if e.Values.Raw != nil {
-			same = same || want(e.Values.Raw.Value)
-		}
-		same = same || want(e.Values.UEID) || want(e.Values.UUID) || e.Values.Bytes != nil && want(e.Values.Bytes.Value)
-		return same, true
-	}
-	id, isRegister := strings.CutPrefix(x.Name, e.Name)
-	if !isRegister || e.Name == "" {
+// the value of that claim. Numbers are read big-endian. named reports whether the element has that name at all.
+func byName(x *claim.Element, e *claim.Element) (same, named bool) {
+	if x.Values.Bytes == nil || e.Name == "" {
 		return false, false
 	}
-	for _, r := range e.Values.Registers {
-		if registerName(r.ID) != strings.TrimPrefix(id, ".") {
+	name, own := foldName(x.Name), foldName(e.Name)
+	v := &e.Values
+	if name == own {
+		for _, d := range v.Digests {
+			same = same || wants(x, d.Value)
+		}
+		switch {
+		case v.Raw != nil:
+			same = same || wants(x, v.Raw.Value)
+		case v.SVN != nil:
+			same = same || wantsNumber(x, v.SVN.Value)
+		case v.IntRange != nil && v.IntRange.Value != nil && !v.IntRange.Value.Neg:
+			same = same || wantsNumber(x, v.IntRange.Value.Mag)
+		case v.Bytes != nil:
+			same = same || wants(x, v.Bytes.Value)
+		}
+		return same || wants(x, v.UEID) || wants(x, v.UUID), true
+	}
+	id, isRegister := strings.CutPrefix(name, own)
+	if !isRegister {
+		return false, false
+	}
+	for _, r := range v.Registers {
+		if foldName(registerName(r.ID)) != strings.TrimPrefix(strings.TrimPrefix(id, "."), "_") {
 			continue
 		}
 		for _, d := range r.Digests {
-			same = same || want(d.Value)
+			same = same || wants(x, d.Value)
 		}
 		return same, true
 	}
 	return false, false
+}
+
+// wants reports whether b is one of the values of the expectation x.
+func wants(x *claim.Element, b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	if len(x.Values.Bytes.Set) == 0 {
+		return bytes.Equal(x.Values.Bytes.Value, b)
+	}
+	return slices.ContainsFunc(x.Values.Bytes.Set, func(v []byte) bool { return bytes.Equal(v, b) })
+}
+
+func wantsNumber(x *claim.Element, n uint64) bool {
+	is := func(b []byte) bool {
+		var v uint64
+		for i, c := range b {
+			if len(b)-i > 8 && c != 0 {
+				return false
+			}
+			v = v<<8 | uint64(c)
+		}
+		return len(b) > 0 && v == n
+	}
+	return slices.ContainsFunc(x.Values.Bytes.Set, is) || len(x.Values.Bytes.Set) == 0 && is(x.Values.Bytes.Value)
+}
+
+// foldName lets people write host-data for host_data.
+func foldName(s string) string {
+	return strings.ReplaceAll(s, "-", "_")
 }
 
 func registerName(id claim.ID) string {

@@ -39,16 +39,17 @@ func (a *Attester) explainOpen(set *endorse.Set, tr *tracker, open []*claim.Elem
 		}
 	}
 	ects := a.Evidence.ECTs()
+	if !mentioned(set, open) {
+		ects = nil
+	}
 	for i := range ects {
 		for _, r := range set.Nearby(&ects[i].Environment, maxNearby) {
-			if !tr.met[r] {
+			if !tr.met[r] && mentions(r, open) {
 				cands = append(cands, a.nearReference(r, &ects[i]))
 			}
 		}
 	}
-	if len(cands) == 0 {
-		return
-	}
+	a.contradict(cands)
 	for i, e := range open {
 		if e == nil {
 			continue
@@ -58,6 +59,58 @@ func (a *Attester) explainOpen(set *endorse.Set, tr *tracker, open []*claim.Elem
 			a.Trail[i].Nearest = &d
 		}
 	}
+}
+
+// contradict takes back what statements vouch for where the operator expects another value of that very claim: his own
+// word counts most. The vouchers stay in the trail.
+func (a *Attester) contradict(cands []near) {
+	for i := range cands {
+		for _, m := range cands[i].miss {
+			if !cands[i].ref.ByName || m.e == nil {
+				continue
+			}
+			if l := a.lineOf(m.e); l != nil && l.Accepted {
+				d := difference(cands[i].ref, m)
+				l.Accepted, l.Nearest = false, &d
+			}
+		}
+	}
+}
+
+// lineOf is the trail's line of an element of the evidence.
+func (a *Attester) lineOf(e *claim.Element) *Entry {
+	i := 0
+	for _, ect := range a.Evidence.ECTs() {
+		for j := range ect.Elements {
+			if &ect.Elements[j] == e {
+				return &a.Trail[i]
+			}
+			i++
+		}
+	}
+	return nil
+}
+
+// mentioned reports whether any reference value speaks about a claim that is still open.
+func mentioned(set *endorse.Set, open []*claim.Element) bool {
+	for _, e := range open {
+		if e != nil && set.Mentions(e.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// mentions reports whether r says something about a claim that is still open; only then is it worth a closer look.
+func mentions(r *endorse.Reference, open []*claim.Element) bool {
+	for i := range r.Elements {
+		for _, e := range open {
+			if e != nil && e.Key == r.Elements[i].Key {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nearestTo picks the statement that speaks about e and has the fewest differences; the operator's own comes first.

@@ -39,16 +39,13 @@ func (t *tracker) vouch(e *claim.Element, src *endorse.Source, relation string) 
 
 // accept lists what one world found, without what an earlier world found too.
 func (a *Attester) accept(set *acs) {
+	a.Accepted = slices.Grow(a.Accepted, len(set.nodes))
 	var derived []AcceptedECT
 	for _, n := range set.nodes {
 		if n.cm == claim.CMEvidence {
 			i := slices.IndexFunc(a.Accepted, func(e AcceptedECT) bool { return e.Source == nil && e.From == n.from })
 			if i < 0 {
-				elements := make([]claim.Element, len(n.elements))
-				for j, e := range n.elements {
-					elements[j] = *e
-				}
-				a.Accepted = append(a.Accepted, AcceptedECT{ECT: claim.ECT{Environment: n.env, Elements: elements, Authority: n.auth, Profile: n.profile, CMType: n.cm}, From: n.from})
+				a.Accepted = append(a.Accepted, AcceptedECT{ECT: *n.evidence, From: n.from})
 			}
 			continue
 		}

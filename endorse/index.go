@@ -170,6 +170,7 @@ type segment struct {
 	near    map[uint64][]nearRef
 	masks   []envMask
 	points  map[point]uint64
+	keys    map[claim.ID]bool // elements that reference values speak about
 	rels    []relation // in the order of admission, for merging
 }
 
@@ -192,12 +193,17 @@ const maxNear = 32
 
 func buildSegment(seed maphash.Seed, rels []relation) *segment {
 	g := &segment{heads: make(map[uint64]chain, len(rels)), entries: make([]entry, 0, len(rels)),
-		near: map[uint64][]nearRef{}, points: map[point]uint64{}, rels: rels}
+		near: map[uint64][]nearRef{}, points: map[point]uint64{}, keys: map[claim.ID]bool{}, rels: rels}
 	for _, r := range rels {
 		switch r := r.(type) {
 		case *Reference:
 			h := g.insert(seed, &r.Environment, r.Elements, r.Compare, r)
 			g.addNear(h, r)
+			for i := range r.Elements {
+				if !g.keys[r.Elements[i].Key] {
+					g.keys[r.Elements[i].Key] = true
+				}
+			}
 		case *Endorsement:
 			c := &r.Conditions[0]
 			g.insert(seed, &c.Environment, c.Elements, r.Compare, r)

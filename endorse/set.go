@@ -214,6 +214,16 @@ func (s *Set) Select(env *claim.Environment, elements []*claim.Element, into *Se
 	}
 }
 
+// Mentions reports whether any reference value speaks about elements of that key.
+func (s *Set) Mentions(key claim.ID) bool {
+	for _, g := range s.segments {
+		if g.keys[key] {
+			return true
+		}
+	}
+	return false
+}
+
 // Nearby returns up to max reference values about environments that contain env, for the trail: candidates for "the
 // nearest statement". The choice does not depend on the order of admission.
 func (s *Set) Nearby(env *claim.Environment, max int) []*Reference {
