@@ -7,10 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/sha512"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"io"
 	"math/big"
 	"time"
 
@@ -180,25 +180,27 @@ func (s *signer) issue(cn string, exts []pkix.Extension, by *ca, now time.Time, 
 	parent := *by.cert
 	parent.RawSubject, parent.Subject = name.RawSubject, name.Subject
 	parent.SubjectKeyId = nil // AMD's leaves have no authority key id
-	var key crypto.Signer = by.key
-	if o.SaltLength != 0 {
-		key = saltSigner{by.key, o.SaltLength}
+	der, err := signDER(t, &parent, s.key.Public(), by.key)
+	if err == nil && o.SaltLength != 0 {
+		err = resalt(der, by.key, o.SaltLength)
 	}
-	return signDER(t, &parent, s.key.Public(), key)
+	return der, err
 }
 
-// saltSigner signs with another length of salt than the hash's.
-type saltSigner struct {
-	*rsa.PrivateKey
-	salt int
-}
-
-// Sign implements crypto.Signer.
-func (s saltSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if o, ok := opts.(*rsa.PSSOptions); ok {
-		opts = &rsa.PSSOptions{SaltLength: s.salt, Hash: o.Hash}
+// resalt replaces the signature at the end of a certificate by one with a salt of another length; the certificate goes
+// on to say 48.
+func resalt(der []byte, key *rsa.PrivateKey, salt int) error {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return fault.New(fault.Internal, "a certificate of the simulator does not parse: %w", err)
 	}
-	return s.PrivateKey.Sign(r, digest, opts)
+	sum := sha512.Sum384(c.RawTBSCertificate)
+	sig, err := rsa.SignPSS(rand.Reader, key, crypto.SHA384, sum[:], &rsa.PSSOptions{SaltLength: salt})
+	if err != nil {
+		return fault.New(fault.Usage, "salt of %d bytes: %w", salt, err)
+	}
+	copy(der[len(der)-len(sig):], sig)
+	return nil
 }
 
 // OIDs of AMD's extensions (evidence-snp.md section 10).
