@@ -14,6 +14,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/release/seal"
 	"github.com/assay-tee/assay/store"
@@ -43,6 +44,11 @@ type Config struct {
 	// Explain adds our fault class and reason code to the error bodies of the KBS protocol. Without it a guest learns only
 	// what the protocol says; the reason is in the log.
 	Explain bool
+	// Versions are the protocol versions that are served; nil means all of them. The response form of 0.1.x rests on
+	// RSA PKCS #1 v1.5, which is why they can be switched off.
+	Versions []rcar.Version
+	// AllowRSA15Unsafe lets clients of protocol 0.2.0 and later ask for RSA1_5. Those of 0.1.x know nothing else.
+	AllowRSA15Unsafe bool
 	// Secure marks cookies Secure; set when the server is reached over TLS.
 	Secure bool
 	// AcceptHostChosenBindingUnsafe releases to SVSM guests whose build lets the host choose what REPORT_DATA commits to
@@ -147,6 +153,14 @@ func (c *Config) check() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Versions == nil {
+		c.Versions = []rcar.Version{rcar.V040, rcar.V020, rcar.V011, rcar.V010}
+	}
+	for _, v := range c.Versions {
+		if !v.Known() {
+			return fault.New(fault.Usage, "protocol version %q is not known", v)
+		}
 	}
 	if c.SessionLife == 0 {
 		c.SessionLife = 5 * time.Minute

@@ -6,12 +6,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release"
+	"github.com/assay-tee/assay/release/jwe"
 	"github.com/assay-tee/assay/store"
 )
 
@@ -21,7 +23,7 @@ func (s *Server) kbsAuth(c *call) error {
 	if err != nil {
 		return authFailed(err)
 	}
-	if req.Version != rcar.V040 {
+	if !slices.Contains(s.cfg.Versions, req.Version) {
 		return authFailed(fault.New(fault.Unsupported, "KBS Client Protocol Version Mismatch: expect =0.4.0 while the request is %s", clip(string(req.Version))))
 	}
 	tee, ok := rcar.ParseTEE(req.TEE)
@@ -138,6 +140,9 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	if perr != nil {
 		return "", perr
 	}
+	if err := s.checkKey(rcar.Version(sess.Version), att.Key); err != nil {
+		return "", err
+	}
 	now := s.cfg.Clock()
 	x, err := s.appraiseAttestation(ctx, sess, att, now)
 	if err != nil {
@@ -164,6 +169,20 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	}
 	s.cache.put(sess.ID, x)
 	return token, nil
+}
+
+// checkKey refuses keys that no response can be made for, before anything is released. PKCS #1 v1.5 is for those who know
+// nothing better.
+func (s *Server) checkKey(v rcar.Version, key *jwe.Key) error {
+	old := v.Form() == jwe.Legacy
+	weak := key.Alg() == jwe.RSA15 || key.Alg() == jwe.OAEPSHA1
+	switch {
+	case old && !weak:
+		return release.Deny(release.KeyInvalid, "clients of protocol %s know only RSA1_5 and RSA-OAEP, not %s", v, key.Alg())
+	case !old && weak && !s.cfg.AllowRSA15Unsafe:
+		return release.Deny(release.KeyInvalid, "the key's algorithm %s is not accepted from clients of protocol %s; use RSA-OAEP-256 or an EC key", key.Alg(), v)
+	}
+	return nil
 }
 
 // kbsFetch releases a resource to an attested session.
