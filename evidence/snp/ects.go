@@ -7,11 +7,9 @@ import (
 	"github.com/assay-tee/assay/claim"
 )
 
-// Profiles of the tuples (corim-profiles.md section 1).
-const (
-	ProfileAMD  = "tag:amd.com,2025:snp-corim-profile"
-	ProfilePlus = "tag:assay.example,2026:snp-plus#1.0.0"
-)
+// ProfileAMD is the profile of the tuples (corim-profiles.md section 1). The elements that we add to it (section 2.4)
+// follow its rule for mkeys, or have a name of ours.
+const ProfileAMD = "tag:amd.com,2025:snp-corim-profile"
 
 // The class-ids of the AMD profile: content of 1.3.6.1.4.1.3704.3.1 ("by chip") and .3.2 ("by CSP").
 var (
@@ -51,11 +49,11 @@ var (
 	mkeyProduct          = claim.Text(claim.TagNone, "snp.product")
 )
 
-// ects are the claims in CoRIM's terms, cmtype evidence.
+// ects are the claims in CoRIM's terms: one tuple, so that a statement can name a measurement together with the
+// product or the mitigations that it holds for.
 func (f *facts) ects() []claim.ECT {
-	env := f.environment()
-	out := []claim.ECT{{Environment: env, Elements: f.elements(), Authority: f.chain.authority, Profile: ProfileAMD, CMType: claim.CMEvidence}}
-	return append(out, claim.ECT{Environment: env, Elements: f.plusElements(), Authority: f.chain.authority, Profile: ProfilePlus, CMType: claim.CMEvidence})
+	return []claim.ECT{{Environment: f.environment(), Elements: f.plusElements(f.elements()), Authority: f.chain.authority,
+		Profile: ProfileAMD, CMType: claim.CMEvidence}}
 }
 
 func (f *facts) environment() claim.Environment {
@@ -96,9 +94,9 @@ func versionValue(v FirmwareVersion) claim.Values {
 	return claim.Values{Version: &claim.Version{Text: v.String(), Scheme: "semver"}}
 }
 
-func (f *facts) elements() []claim.Element {
+func (f *facts) elements() elementList {
 	r := &f.report
-	l := make(elementList, 0, 28)
+	l := make(elementList, 0, 31)
 	var flags claim.Flags
 	l = append(l, claim.Element{Values: claim.Values{Flags: flags.With(claim.FlagDebug, r.Policy.Has(PolicyDebug))}, Name: "policy.debug", Field: "POLICY bit 19 at 0x008"})
 	l.add(mkeyVersion, "version", "VERSION at 0x000", claim.Values{Version: &claim.Version{Text: strconv.FormatUint(uint64(r.Version), 10), Scheme: "decimal"}})
@@ -139,9 +137,9 @@ func (f *facts) elements() []claim.Element {
 	return l
 }
 
-func (f *facts) plusElements() []claim.Element {
+// plusElements adds what the draft has not (section 2.4).
+func (f *facts) plusElements(l elementList) []claim.Element {
 	r := &f.report
-	l := make(elementList, 0, 3)
 	if r.Version >= 5 {
 		l.add(mkeyLaunchMit, "launch_mit_vector", "LAUNCH_MIT_VECTOR at 0x1F8", rawValue(le64(r.LaunchMitVector)))
 		l.add(mkeyCurrentMit, "current_mit_vector", "CURRENT_MIT_VECTOR at 0x200", rawValue(le64(r.CurrentMitVector)))
