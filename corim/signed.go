@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"crypto/subtle"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"github.com/assay-tee/assay/internal/cborx"
@@ -374,9 +375,33 @@ func (s *Signed) Manifest() (*Manifest, error) {
 	if s.verified == nil {
 		return nil, fault.New(fault.Signature, "the signature of this CoRIM has not been verified, so nothing in it is read")
 	}
-	m, err := Decode(s.verified, s.opts)
+	return s.decode(s.verified, s.opts)
+}
+
+// UnverifiedManifest reads the carried manifest for display although nothing has shown that anybody signed it. It must
+// not be admitted, and says so in its warnings. Errors are as of [Decode]; of a detached manifest there is nothing to read.
+func (s *Signed) UnverifiedManifest() (*Manifest, error) {
+	if s.Detached() {
+		return nil, fault.New(fault.Unsupported, "the manifest is not carried in this file")
+	}
+	o := s.opts
+	o.ForDisplay = true
+	m, err := s.decode(s.sign1.Payload, o)
+	if err == nil {
+		m.Warnings = append(m.Warnings, "the signature was not verified: for display only")
+	}
+	return m, err
+}
+
+func (s *Signed) decode(b []byte, o Options) (*Manifest, error) {
+	m, err := Decode(b, o)
 	if err != nil {
 		return nil, err
+	}
+	for _, x := range s.Relaxations {
+		if !slices.Contains(m.Relaxations, x) {
+			m.Relaxations = append(m.Relaxations, x)
+		}
 	}
 	if s.CWT != nil && s.CWT.Subject != "" && s.CWT.Subject != idText(m.ID) {
 		return nil, fault.New(fault.Malformed, "the CWT claims speak of %q, the manifest is %q", s.CWT.Subject, idText(m.ID))
