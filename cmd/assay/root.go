@@ -78,7 +78,11 @@ func verbs(a *app) []*cobra.Command {
 		newTokenCmd(a),
 		newKeyCmd(a),
 		newCorimCmd(a),
+		newAttestCmd(a),
+		newGetCmd(a),
 		newServeCmd(a),
+		newSecretCmd(a),
+		newTicketCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
 	}
