@@ -155,6 +155,42 @@ func TestRefusalsAreHonoured(t *testing.T) {
 	}
 }
 
+// A service that does not answer is left alone for a while, so that it does not hold up every verification.
+func TestASilentServiceIsLeftAlone(t *testing.T) {
+	s := newSetup(t, kds.Config{Timeout: 50 * time.Millisecond})
+	crl := evidence.Request{Service: kds.Service, Path: "/vcek/v1/Turin/crl"}
+	s.kds.FailAlways(simulator.KDSHangs)
+	for i, wait := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second} {
+		if _, err := s.client.Get(context.Background(), crl); !fault.Is(err, fault.Unavailable) {
+			t.Fatal(err)
+		}
+		s.clock.advance(wait - time.Millisecond)
+		_, err := s.client.Get(context.Background(), crl)
+		if after, ok := httpx.RetryAfter(err); !ok || after != time.Millisecond || !fault.Is(err, fault.Unavailable) {
+			t.Errorf("failure %d: try again in %v: %v", i+1, after, err)
+		}
+		if n := len(s.kds.Requests()); n != i+1 {
+			t.Fatalf("%d requests after %d failures", n, i+1)
+		}
+		s.clock.advance(time.Millisecond)
+	}
+	s.kds.FailAlways(simulator.KDSWorks)
+	for range 2 {
+		if _, err := s.client.Get(context.Background(), crl); err != nil {
+			t.Errorf("after the wait: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	s.kds.Fail(simulator.KDSHangs)
+	if _, err := s.client.Get(ctx, crl); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+	if _, err := s.client.Get(context.Background(), crl); err != nil {
+		t.Errorf("after a caller gave up: %v", err)
+	}
+}
+
 func TestPace(t *testing.T) {
 	s := newSetup(t, kds.Config{})
 	get := func() error { _, err := s.client.Get(context.Background(), s.vcek); return err }
