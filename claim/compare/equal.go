@@ -13,7 +13,7 @@ func Equal(a, b *claim.Values) bool {
 	if PointsOf(a) != PointsOf(b) || len(a.Ext) != len(b.Ext) {
 		return false
 	}
-	return same(a.Version, b.Version) && same(a.SVN, b.SVN) && slices.EqualFunc(a.Digests, b.Digests, claim.Digest.Equal) &&
+	return sameVersion(a.Version, b.Version) && sameSVN(a.SVN, b.SVN) && slices.EqualFunc(a.Digests, b.Digests, claim.Digest.Equal) &&
 		a.Flags == b.Flags && sameRaw(a.Raw, b.Raw) && bytes.Equal(a.MAC, b.MAC) && bytes.Equal(a.IP, b.IP) &&
 		same(a.Serial, b.Serial) && bytes.Equal(a.UEID, b.UEID) && bytes.Equal(a.UUID, b.UUID) && same(a.Name, b.Name) &&
 		slices.Equal(a.CryptoKeys, b.CryptoKeys) && slices.EqualFunc(a.Registers, b.Registers, sameRegister) &&
@@ -23,6 +23,15 @@ func Equal(a, b *claim.Values) bool {
 }
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// Which of several forms a codec carried (Bare, TextScheme, OldMask) makes no difference.
+func sameVersion(a, b *claim.Version) bool {
+	return a == b || a != nil && b != nil && a.Text == b.Text && a.Scheme == b.Scheme
+}
+
+func sameSVN(a, b *claim.SVN) bool {
+	return a == b || a != nil && b != nil && a.Value == b.Value && a.Min == b.Min
+}
 
 func sameRaw(a, b *claim.Raw) bool {
 	return a == b || a != nil && b != nil && bytes.Equal(a.Value, b.Value) && bytes.Equal(a.Mask, b.Mask) && (a.Mask == nil) == (b.Mask == nil)
