@@ -155,11 +155,15 @@ func (d *Dir) write(name string, b []byte, at time.Time) error {
 // and os.Root keeps what remains inside.
 func fileName(req evidence.Request) (string, error) {
 	req = Canonical(req)
-	segs := strings.Split(strings.TrimPrefix(req.Path, "/"), "/")
+	rest, rooted := strings.CutPrefix(req.Path, "/")
+	segs := strings.Split(rest, "/")
 	if req.Service == "" || req.Path == "" || len(segs) > maxDepth {
 		return "", fault.New(fault.Malformed, "a request of collateral without service or path, or of more than %d elements", maxDepth)
 	}
 	name := escapeSegment(req.Service)
+	if !rooted {
+		name += "/%-" // no segment is escaped to this, so that "x" and "/x" stay apart
+	}
 	for _, s := range segs {
 		e := escapeSegment(s)
 		if len(e) > maxSegment {
