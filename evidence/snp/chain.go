@@ -23,15 +23,17 @@ type root struct {
 	line      *Line
 	builtin   bool
 	simulated bool
+	authority claim.Authority // the forms under which statements may name it
 }
 
 // intermediate is an ASK or ASVK whose signature by a root has been verified.
 type intermediate struct {
-	cert *x509.Certificate
-	sha  [32]byte
-	key  *rsa.PublicKey
-	kind SigningKey // of the keys that it certifies
-	root *root
+	authority claim.Authority // its own forms, then those of the root
+	cert      *x509.Certificate
+	sha       [32]byte
+	key       *rsa.PublicKey
+	kind      SigningKey // of the keys that it certifies
+	root      *root
 }
 
 // trust is what one set of anchors means for SNP. It is immutable.
@@ -92,6 +94,10 @@ func (t *trust) addRoot(c *x509.Certificate, builtin bool) error {
 	if err := verifyPSS(key, c); err != nil || !bytes.Equal(c.RawIssuer, c.RawSubject) {
 		return fault.New(fault.Signature, "root %q is not signed by itself", c.Subject.CommonName)
 	}
+	var err error
+	if r.authority, err = claim.CertAuthority(c); err != nil {
+		return fault.New(fault.Unsupported, "root %q: %w", c.Subject.CommonName, err)
+	}
 	t.roots = append(t.roots, r)
 	return nil
 }
@@ -123,7 +129,11 @@ func (t *trust) verifyIntermediate(c *x509.Certificate) (*intermediate, error) {
 	}
 	for _, r := range t.roots {
 		if r.line == line && bytes.Equal(c.RawIssuer, r.cert.RawSubject) && verifyPSS(r.key, c) == nil {
-			return &intermediate{cert: c, sha: sha256.Sum256(c.Raw), key: key, kind: kind, root: r}, nil
+			a, err := claim.CertAuthority(c)
+			if err != nil {
+				return nil, fault.New(fault.Unsupported, "%q: %w", c.Subject.CommonName, err)
+			}
+			return &intermediate{cert: c, sha: sha256.Sum256(c.Raw), key: key, kind: kind, root: r, authority: append(a, r.authority...)}, nil
 		}
 	}
 	return nil, fault.New(fault.Signature, "%q is not signed by an ARK that is trusted here", c.Subject.CommonName)
@@ -168,7 +178,7 @@ type chain struct {
 	authority claim.Authority
 }
 
-// roots and intermediates of one line.
+// hasLine reports whether some root of line l is trusted.
 func (t *trust) hasLine(l *Line) bool {
 	for _, r := range t.roots {
 		if r.line == l {
@@ -227,8 +237,9 @@ func newChain(v *vek, i *intermediate) (*chain, error) {
 	if v.kind == SignedByVLEK {
 		roles = [3]string{"VLEK", "ASVK", "ARK"}
 	}
+	digests := [3][32]byte{v.sha, i.sha, i.root.sha}
 	for n, cert := range []*x509.Certificate{v.cert, i.cert, i.root.cert} {
-		c.links = append(c.links, evidence.Link{Role: roles[n], Subject: cert.Subject.CommonName, SHA256: sha256.Sum256(cert.Raw),
+		c.links = append(c.links, evidence.Link{Role: roles[n], Subject: cert.Subject.CommonName, SHA256: digests[n],
 			NotBefore: cert.NotBefore, NotAfter: cert.NotAfter})
 		if n == 0 || cert.NotBefore.After(c.window.NotBefore) {
 			c.window.NotBefore = cert.NotBefore
@@ -236,12 +247,12 @@ func newChain(v *vek, i *intermediate) (*chain, error) {
 		if n == 0 || cert.NotAfter.Before(c.window.NotAfter) {
 			c.window.NotAfter = cert.NotAfter
 		}
-		a, err := claim.CertAuthority(cert)
-		if err != nil {
-			return nil, fault.New(fault.Internal, "authority of %q: %w", cert.Subject.CommonName, err)
-		}
-		c.authority = append(c.authority, a...)
 	}
+	a, err := claim.CertAuthority(v.cert)
+	if err != nil {
+		return nil, fault.New(fault.Unsupported, "%q: %w", v.cert.Subject.CommonName, err)
+	}
+	c.authority = append(a, i.authority...)
 	return c, nil
 }
 

@@ -345,6 +345,53 @@ func TestWhatTheKeyIsTiedToIsSaid(t *testing.T) {
 	}
 }
 
+// The report names the kind of key; a certificate of the other kind does not do, whatever it says.
+func TestCertificateOfTheOtherKind(t *testing.T) {
+	c := chip(t, simulator.Milan)
+	byVCEK := c.NewReport()
+	signedByVLEK := c.NewReport()
+	byVLEK(&signedByVLEK)
+	vcek := must[[]byte](t)(c.VCEKWith(c.TCB, simulator.VEKOptions{}))
+	vlek := must[[]byte](t)(amd(t).VLEKWith(simulator.Milan, signedByVLEK.CSP, c.TCB, simulator.VEKOptions{}))
+	ask := amd(t).ASK(simulator.Milan).Raw
+	for name, tc := range map[string]struct {
+		report      simulator.Report
+		vek         []byte
+		typed       bool
+		class       string
+		withTheGood bool
+	}{
+		"VLEK for a VCEK":          {byVCEK, vlek, false, "signature", false},
+		"VCEK for a VLEK":          {signedByVLEK, vcek, false, "signature", false},
+		"both, VCEK signed":        {byVCEK, vlek, false, "", true},
+		"both, VLEK signed":        {signedByVLEK, vcek, false, "", true},
+		"the ASK as VCEK":          {byVCEK, ask, true, "signature", false},
+		"the ASK as VCEK, and one": {byVCEK, ask, true, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ev := evidence.Evidence{Data: must[[]byte](t)(c.Report(tc.report)), Endorsements: [][]byte{tc.vek}}
+			if tc.typed {
+				ev.Endorsements, ev.Aux = nil, simulator.CertTable(simulator.VEKEntry(false, tc.vek))
+			}
+			if tc.withTheGood && tc.report.SigningKey == simulator.SignedByVLEK {
+				ev.Endorsements = append(ev.Endorsements, vlek)
+			} else if tc.withTheGood {
+				ev.Endorsements = append(ev.Endorsements, vcek)
+			}
+			check(t, newDriver(t), ev, env(t), tc.class)
+		})
+	}
+}
+
+func TestCancelledBeforeItBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := newDriver(t).Authenticate(ctx, newGuest(t, simulator.Milan, nil, simulator.VEKOptions{}).evidence(), env(t))
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("%v, want class unavailable", err)
+	}
+}
+
 // A root that comes with evidence must never become an anchor, whatever else is configured (evidence-snp.md trap 1).
 func TestForgedChainNeverAnchors(t *testing.T) {
 	w := amd(t)

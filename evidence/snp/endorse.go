@@ -83,6 +83,9 @@ func (s *session) suppliedVEKs() (exact, loose []*vek, err error) {
 		case e != nil && sup.role == roleUnknown && fault.Is(e, fault.Unsupported):
 			// another kind of certificate, which checkIssuers judges, or a CRL
 		case e != nil:
+			if fault.Is(e, fault.Unsupported) {
+				e = fault.New(fault.Signature, "what is given as VCEK or VLEK is none: %w", e)
+			}
 			if err == nil {
 				err = e
 			}

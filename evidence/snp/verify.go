@@ -99,6 +99,9 @@ func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evi
 	if err := env.Check(); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fault.New(fault.Unavailable, "not begun: %w", err)
+	}
 	s, err := d.open(ev, env)
 	if err != nil {
 		return nil, err
