@@ -120,7 +120,11 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	coll, certs, err := a.loadCollateral(f.certs, f.collateral, f.offline)
+	coll, err := a.collateral(f.collateral, f.offline)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := a.certificates(f.certs)
 	if err != nil {
 		return nil, err
 	}

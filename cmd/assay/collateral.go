@@ -1,0 +1,57 @@
+package main
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/assay-tee/assay/collateral"
+	"github.com/assay-tee/assay/collateral/kds"
+	"github.com/assay-tee/assay/evidence"
+)
+
+// collateral is vendor data in the order in which it is asked for: what was named, then, unless offline, the vendors'
+// services through a cache on disk. Offline never opens a connection.
+func (a *app) collateral(paths []string, offline bool) (evidence.Collateral, error) {
+	files, err := collateral.LoadFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	if offline {
+		return collateral.Chain{files, collateral.Offline{}}, nil
+	}
+	k, err := kds.New(kds.Config{BaseURL: a.getenv("ASSAY_KDS_URL"), Timeout: 10 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	cache, err := collateral.NewCache(collateral.CacheConfig{Origin: k, Dir: cacheDir(a.getenv)})
+	if err != nil {
+		return nil, err
+	}
+	return collateral.Chain{files, cache}, nil
+}
+
+// cacheDir is $CACHE_DIRECTORY (systemd), $XDG_CACHE_HOME/assay or ~/.cache/assay; "" keeps answers in memory only.
+func cacheDir(getenv func(string) string) string {
+	switch {
+	case getenv("CACHE_DIRECTORY") != "":
+		return filepath.Join(getenv("CACHE_DIRECTORY"), "collateral")
+	case getenv("XDG_CACHE_HOME") != "":
+		return filepath.Join(getenv("XDG_CACHE_HOME"), "assay", "collateral")
+	case getenv("HOME") != "":
+		return filepath.Join(getenv("HOME"), ".cache", "assay", "collateral")
+	}
+	return ""
+}
+
+// certificates reads --cert. They count as if they had come with the evidence.
+func (a *app) certificates(files []string) ([][]byte, error) {
+	var out [][]byte
+	for _, n := range files {
+		b, err := a.read(n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
