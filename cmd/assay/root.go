@@ -83,6 +83,7 @@ func verbs(a *app) []*cobra.Command {
 		newServeCmd(a),
 		newSecretCmd(a),
 		newTicketCmd(a),
+		newDemoCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
 	}
