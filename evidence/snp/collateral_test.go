@@ -158,6 +158,35 @@ func TestTheRightVEKIsFound(t *testing.T) {
 	}
 }
 
+// A report that names no chip may fit the certificates of many; the right one is found by its key.
+func TestTheRightKeyIsFoundWithoutChipID(t *testing.T) {
+	c := chip(t, simulator.Milan)
+	masked, vlek := c.NewReport(), c.NewReport()
+	masked.ChipID = [64]byte{}
+	byVLEK(&vlek)
+	for _, tc := range []struct {
+		name         string
+		report       simulator.Report
+		right, other []byte
+	}{
+		{"masked CHIP_ID", masked, must[[]byte](t)(c.VCEKWith(c.TCB, simulator.VEKOptions{})), must[[]byte](t)(chip(t, simulator.Milan).VCEKWith(c.TCB, simulator.VEKOptions{}))},
+		{"VLEK", vlek, must[[]byte](t)(amd(t).VLEKWith(simulator.Milan, vlek.CSP, c.TCB, simulator.VEKOptions{})),
+			must[[]byte](t)(amd(t).VLEKWith(simulator.Milan, "CN=another.example", c.TCB, simulator.VEKOptions{}))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			data := must[[]byte](t)(c.Report(tc.report))
+			d, e := newDriver(t), env(t)
+			check(t, d, evidence.Evidence{Data: data, Endorsements: [][]byte{tc.other, tc.right}}, e, "")
+			check(t, d, evidence.Evidence{Data: data, Endorsements: [][]byte{tc.other}}, e, "signature")
+			e.Collateral = &vendor{given: [][]byte{tc.other, tc.right}}
+			check(t, d, evidence.Evidence{Data: data}, e, "")
+			check(t, d, evidence.Evidence{Data: data, Endorsements: [][]byte{tc.other}}, e, "")
+			e.Collateral = &vendor{given: [][]byte{tc.other}}
+			check(t, d, evidence.Evidence{Data: data}, e, "unavailable")
+		})
+	}
+}
+
 func TestRevocation(t *testing.T) {
 	w := amd(t)
 	g := newGuest(t, simulator.Milan, nil, simulator.VEKOptions{})

@@ -29,17 +29,17 @@ func (s *session) authenticate(ctx context.Context) (*chain, *crlStatus, error) 
 	exact, loose, firstErr := s.suppliedVEKs()
 	for _, v := range exact {
 		c, list, err := s.verify(ctx, v)
-		if err == nil || !fault.Is(err, fault.Stale) {
+		if !s.anotherMayDo(err) {
 			return c, list, err
 		}
-		firstErr = err // the same key may be had with a newer certificate
+		firstErr = err
 	}
 	for _, v := range s.givenVEKs() {
 		c, list, err := s.verify(ctx, v)
-		if err == nil || !fault.Is(err, fault.Stale) {
+		if !s.anotherMayDo(err) {
 			return c, list, err
 		}
-		if firstErr == nil {
+		if firstErr == nil && fault.Is(err, fault.Stale) { // of other machines' certificates nothing needs to be said
 			firstErr = err
 		}
 	}
@@ -69,6 +69,13 @@ func (s *session) authenticate(ctx context.Context) (*chain, *crlStatus, error) 
 		return nil, nil, firstErr
 	}
 	return c, list, err
+}
+
+// anotherMayDo reports whether, after err, another VEK that fits by content may still be the right one: the same key may
+// be had with a newer certificate, and where the report names no chip, certificates of several keys fit.
+func (s *session) anotherMayDo(err error) bool {
+	anyKey := s.report.chipIDMasked() || s.report.KeyInfo.SigningKey() == SignedByVLEK
+	return fault.Is(err, fault.Stale) || anyKey && fault.Is(err, fault.Signature)
 }
 
 // suppliedVEKs decodes the VEKs that came with the evidence: those that fit the report, and the others. err is why
