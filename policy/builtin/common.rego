@@ -4,8 +4,7 @@
 # The documents are described in docs/policy.md.
 package assay
 
-# launch_claim names, per TEE, the claim that says what was launched. Files of single TEEs add to it.
-launch_claim["snp"] := "measurement"
+# launch_claim names, per TEE, the claim that says what was launched. The file of each TEE adds its line.
 
 # ---- what was launched -------------------------------------------------------------------------------------------
 
@@ -31,7 +30,7 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "not-vouched", "claim": name,
-	"what": sprintf("%s %v is not what the statements ask for", [name, a.claims[name]]),
+	"what": nearest_text(name, a.claims[name], n),
 	"why": sprintf("nearest is %s by %q: %s", [statement_name(n), n.signer, n.why]),
 	"next": "compare what was launched with what was built; if the image is new, ask its builder for a statement about it",
 } if {
@@ -39,6 +38,17 @@ finding contains {
 	name := launch_claim[a.tee]
 	not a.trail[name].accepted
 	n := a.trail[name].nearest
+	not expected(n, name)
+}
+
+nearest_text(name, value, n) := sprintf("%s %v is not what the nearest statement asks for", [name, value]) if n.what == name
+
+else := sprintf("%s %v is in a statement, but that does not speak of this machine", [name, value])
+
+# What the operator expected of the launch is said once, as not-as-expected.
+expected(n, name) if {
+	n.kind == "local"
+	n.what == name
 }
 
 statement_name(s) := sprintf("statement %s", [s.id]) if s.kind != "local"
@@ -47,18 +57,28 @@ statement_name(s) := "what was given with --expect" if s.kind == "local"
 
 # ---- what the local operator expected ----------------------------------------------------------------------------
 
-# A reference value spoken by the operator for this run is a demand: any claim that misses one keeps the verdict down.
-finding contains {
-	"attester": a.label, "member": "configuration", "value": 96, "code": "not-as-expected", "claim": name,
-	"what": sprintf("%s is %s, expected was %s", [name, t.value, t.nearest.statement]),
-	"why": "you named the value that this claim must have",
+# A value that the operator named for this run is a demand on the machine, whichever claim it is about.
+finding contains object.union(consequence(a, u), {
+	"attester": a.label, "code": "not-as-expected", "claim": u.what,
+	"what": sprintf("%s is %s, expected was %s", [u.what, u.evidence, u.statement]),
+	"why": "you named the value that this claim must have; what was expected together counts together",
 	"next": "find out why the machine differs; it may not be the one you meant",
+}) if {
+	some a in input.attesters
+	some u in a.unmet
+}
+
+consequence(a, u) := {"member": "executables", "value": 33} if u.what == launch_claim[a.tee]
+
+else := {"status": "warning"}
+
+finding contains {
+	"attester": a.label, "status": "none", "code": "appraisal-ended",
+	"what": sprintf("matching statements against the evidence was ended: %s", [a.failed]),
+	"why": "nothing but the evidence itself was accepted",
 } if {
 	some a in input.attesters
-	some name, t in a.trail
-	name != launch_claim[a.tee]
-	t.accepted == false
-	t.nearest.kind == "local"
+	a.failed != ""
 }
 
 # ---- hardware ----------------------------------------------------------------------------------------------------

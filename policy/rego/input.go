@@ -58,6 +58,8 @@ func attester(a *appraise.Attester) *ast.Term {
 		pair("claims", object(v.Claims())),
 		pair("trail", trail(a.Trail)),
 		pair("endorsed", endorsed(a.Accepted)),
+		pair("unmet", unmet(a.Unmet)),
+		pair("failed", str(a.Failed)),
 		pair("root", ast.ObjectTerm(
 			pair("name", str(root.Name)), pair("sha256", str(hex.EncodeToString(root.SHA256[:]))),
 			pair("builtin", boolean(root.BuiltIn)), pair("simulated", boolean(root.Simulated)))),
@@ -149,8 +151,16 @@ func appendVouchers(out []*ast.Term, vs []appraise.Voucher) []*ast.Term {
 	return out
 }
 
+func unmet(list []appraise.Nearest) *ast.Term {
+	out := make([]*ast.Term, len(list))
+	for i := range list {
+		out[i] = nearest(&list[i])
+	}
+	return ast.ArrayTerm(out...)
+}
+
 func nearest(n *appraise.Nearest) *ast.Term {
-	return ast.ObjectTerm(append(source(n.Source), pair("what", str(n.What)), pair("statement", str(n.Statement)), pair("why", str(n.Why)))...)
+	return ast.ObjectTerm(append(source(n.Source), pair("what", str(n.What)), pair("evidence", str(n.Evidence)), pair("statement", str(n.Statement)), pair("why", str(n.Why)))...)
 }
 
 // source renders who spoke.

@@ -2,6 +2,7 @@ package rego
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -19,7 +20,7 @@ type Params struct {
 	// SNP holds the settings for AMD SEV-SNP.
 	SNP SNP `json:"snp"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
-	Custom json.RawMessage `json:"custom,omitempty"`
+	Custom json.RawMessage `json:"custom"`
 }
 
 // SNP are the settings of builtin/snp.rego (specs evidence-snp.md section 16).
@@ -29,31 +30,31 @@ type SNP struct {
 	AllowMaskedChipID        bool     `json:"allow_masked_chip_id"`       // CHIP_ID may read zero
 	AllowProvisionalFirmware bool     `json:"allow_provisional_firmware"` // current and committed firmware may differ
 	DenyVLEK                 bool     `json:"deny_vlek"`                  // only VCEK-signed reports, which prove a chip
-	CSPs                     []string `json:"csps,omitempty"`             // if any: VLEK-signed reports only of these providers
+	CSPs                     []string `json:"csps"`                       // if any: VLEK-signed reports only of these providers
 	RequireCRL               bool     `json:"require_crl"`                // AMD's revocation list must have been checked
 
 	// TCBFloor is the least TCB: product ("Milan") → which ("reported", "current", "committed", "launch") → component
 	// ("boot_loader", "tee", "snp", "microcode", "fmc") → least value. Once a product has a floor, products without
 	// one are refused.
-	TCBFloor map[string]map[string]map[string]uint8 `json:"tcb_floor,omitempty"`
+	TCBFloor map[string]map[string]map[string]uint8 `json:"tcb_floor"`
 	// FirmwareFloor is the least firmware version of the committed firmware, per product.
-	FirmwareFloor map[string]Firmware `json:"firmware_floor,omitempty"`
+	FirmwareFloor map[string]Firmware `json:"firmware_floor"`
 
-	PolicySet     []string `json:"policy_set,omitempty"`     // guest policy bits that must be 1, by name
-	PolicyClear   []string `json:"policy_clear,omitempty"`   // guest policy bits that must be 0
-	PlatformSet   []string `json:"platform_set,omitempty"`   // platform info bits that must be 1
-	PlatformClear []string `json:"platform_clear,omitempty"` // platform info bits that must be 0
+	PolicySet     []string `json:"policy_set"`     // guest policy bits that must be 1, by name
+	PolicyClear   []string `json:"policy_clear"`   // guest policy bits that must be 0
+	PlatformSet   []string `json:"platform_set"`   // platform info bits that must be 1
+	PlatformClear []string `json:"platform_clear"` // platform info bits that must be 0
 
 	LaunchMitigations  uint64 `json:"launch_mitigations"`  // bits that LAUNCH_MIT_VECTOR must have
 	CurrentMitigations uint64 `json:"current_mitigations"` // bits that CURRENT_MIT_VECTOR must have
 
 	MinReportVersion uint32   `json:"min_report_version"`
-	MinGuestSVN      uint32   `json:"min_guest_svn"`                // needs a trusted id key to mean anything
-	ChipAllow        []string `json:"chip_allow,omitempty"`         // register of the fleet: chip ids in lower-case hex
-	ChipDeny         []string `json:"chip_deny,omitempty"`          // withdrawn chips
-	IDKeyDigests     []string `json:"id_key_digests,omitempty"`     // if any: ID_KEY_DIGEST must be one of them
-	AuthorKeyDigests []string `json:"author_key_digests,omitempty"` // if any: AUTHOR_KEY_DIGEST must be one of them
-	HostData         []string `json:"host_data,omitempty"`          // if any: HOST_DATA must be one of them
+	MinGuestSVN      uint32   `json:"min_guest_svn"`      // needs a trusted id key to mean anything
+	ChipAllow        []string `json:"chip_allow"`         // register of the fleet: chip ids in lower-case hex
+	ChipDeny         []string `json:"chip_deny"`          // withdrawn chips
+	IDKeyDigests     []string `json:"id_key_digests"`     // if any: ID_KEY_DIGEST must be one of them
+	AuthorKeyDigests []string `json:"author_key_digests"` // if any: AUTHOR_KEY_DIGEST must be one of them
+	HostData         []string `json:"host_data"`          // if any: HOST_DATA must be one of them
 }
 
 // Firmware is a firmware version, compared in the order major, minor, build.
@@ -77,6 +78,10 @@ func (p Params) term() (t *ast.Term, canonical []byte, err error) {
 	if len(p.SNP.VMPL) == 0 {
 		p.SNP.VMPL = []uint32{0}
 	}
+	if len(p.Custom) == 0 {
+		p.Custom = json.RawMessage("{}")
+	}
+	fill(reflect.ValueOf(&p).Elem())
 	b, err := json.Marshal(p)
 	if err != nil {
 		return nil, nil, fault.New(fault.Policy, "policy parameters: %w", err)
@@ -86,4 +91,23 @@ func (p Params) term() (t *ast.Term, canonical []byte, err error) {
 		return nil, nil, fault.New(fault.Policy, "policy parameters: %w", err)
 	}
 	return ast.NewTerm(v), b, nil
+}
+
+// fill replaces nil lists and maps by empty ones: in Rego null and [] behave differently, and a rule over several
+// parameters must not become undefined because one of them was not given.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+	case reflect.Map:
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+	}
 }
