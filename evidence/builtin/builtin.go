@@ -4,7 +4,9 @@ package builtin
 
 import (
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/sgx"
 	"github.com/assay-tee/assay/evidence/snp"
+	"github.com/assay-tee/assay/evidence/tdx"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -27,8 +29,18 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	t, err := tdx.New(tdx.Config{})
+	if err != nil {
+		return nil, err
+	}
+	x, err := sgx.New(sgx.Config{})
+	if err != nil {
+		return nil, err
+	}
 	return &Table{rows: []Row{
 		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
+		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
+		{Name: sgx.Name, Driver: x, Detect: sgx.Detect, Inspector: x},
 	}}, nil
 }
 

@@ -56,7 +56,7 @@ func crlDER(b []byte) ([]byte, error) {
 	t := bytes.TrimRight(bytes.TrimSpace(b), "\x00")
 	switch {
 	case bytes.HasPrefix(t, []byte("-----BEGIN")):
-		ders, err := pemBlocks(t, blockCRL, 1)
+		ders, err := pemBlocks(t, LabelCRL, 1)
 		if err != nil {
 			return nil, err
 		}

@@ -73,8 +73,12 @@ func TestParseQuoteShapes(t *testing.T) {
 }
 
 func TestParseQuoteRefuses(t *testing.T) {
-	put16 := func(at int, v uint16) func([]byte) { return func(b []byte) { binary.LittleEndian.PutUint16(b[at:], v) } }
-	put32 := func(at int, v uint32) func([]byte) { return func(b []byte) { binary.LittleEndian.PutUint32(b[at:], v) } }
+	put16 := func(at int, v uint16) func([]byte) {
+		return func(b []byte) { binary.LittleEndian.PutUint16(b[at:], v) }
+	}
+	put32 := func(at int, v uint32) func([]byte) {
+		return func(b []byte) { binary.LittleEndian.PutUint32(b[at:], v) }
+	}
 	v4, v5, v3 := blankQuote(4, TDX, BodyTD10), blankQuote(5, TDX, BodyTD15), blankQuote(3, SGX, BodySGX)
 	for _, tc := range []struct {
 		name  string
@@ -216,13 +220,17 @@ const tinyTCBInfo = `{"tcbInfo":{"version":2,"issueDate":"2026-01-01T00:00:00Z",
 func FuzzParseTCBInfo(f *testing.F) {
 	f.Add([]byte(tinyTCBInfo))
 	addVectors(f, "tcbinfo/*.json")
-	f.Fuzz(func(t *testing.T, b []byte) { checkDocument(t, b, func() error { _, err := ParseTCBInfo(b); return err }) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkDocument(t, b, func() error { _, err := ParseTCBInfo(b); return err })
+	})
 }
 
 func FuzzParseIdentity(f *testing.F) {
 	f.Add([]byte(`{"enclaveIdentity":{"id":"QE","version":2},"signature":""}`))
 	addVectors(f, "identity/*.json")
-	f.Fuzz(func(t *testing.T, b []byte) { checkDocument(t, b, func() error { _, err := ParseIdentity(b); return err }) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkDocument(t, b, func() error { _, err := ParseIdentity(b); return err })
+	})
 }
 
 func checkDocument(t *testing.T, b []byte, parse func() error) {
