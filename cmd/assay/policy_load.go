@@ -1,16 +1,13 @@
 package main
 
 import (
-	"path/filepath"
-	"strings"
-
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/policy/rego"
 )
 
-// loadPolicy compiles the built-in policy with the operator's parameters and, after it, the policies of --policy. The
-// decision is the worst of all: a policy of the operator can lower a verdict and never raise it.
+// loadPolicy compiles the policies of --policy with the operator's parameters; without any, or with rules of package
+// assay.extra, the built-in policy ([rego.Load] says what a file may be). The decision is the worst of all.
 func (a *app) loadPolicy(files []string, paramsFile string, insecure bool) (policy.Policy, error) {
 	var params rego.Params
 	if paramsFile != "" {
@@ -23,24 +20,14 @@ func (a *app) loadPolicy(files []string, paramsFile string, insecure bool) (poli
 		}
 	}
 	params.AllowSimulatorUnsafe = insecure
-	base, err := rego.Builtin(params)
-	if err != nil {
-		return nil, err
-	}
-	all := []policy.Policy{base}
+	var mods []rego.Module
 	for _, name := range files {
 		b, err := a.read(name)
 		if err != nil {
 			return nil, err
 		}
-		p, err := rego.Compile(rego.Config{
-			Name:    strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)),
-			Modules: []rego.Module{{Name: name, Text: string(b)}}, Params: params,
-		})
-		if err != nil {
-			return nil, fault.Wrap(err, "--policy %s", name)
-		}
-		all = append(all, p)
+		mods = append(mods, rego.Module{Name: name, Text: string(b)})
 	}
-	return policy.All(all...)
+	p, err := rego.Load(mods, params)
+	return p, fault.Wrap(err, "--policy")
 }

@@ -45,7 +45,8 @@ type Module struct {
 type Config struct {
 	// Name goes into the policy's id; letters, digits, '.', '_' and '-'.
 	Name string
-	// Modules are the files of the policy. At least one has to be of package assay and to define assertion.
+	// Modules are the files of the policy. One has to be of package assay and to define assertion. See [Load] for what
+	// files of operators may be.
 	Modules []Module
 	// Params are handed to the modules as input.params.
 	Params Params
@@ -116,12 +117,9 @@ func parse(modules []Module) (map[string]*ast.Module, error) {
 		if out[m.Name] != nil {
 			return nil, fault.New(fault.Policy, "two policy modules are named %q", m.Name)
 		}
-		mod, err := ast.ParseModuleWithOpts(m.Name, m.Text, ast.ParserOptions{RegoVersion: ast.RegoV1, Capabilities: capabilities()})
+		mod, err := parseModule(m)
 		if err != nil {
-			return nil, fault.New(fault.Policy, "policy: %w", err)
-		}
-		if mod == nil {
-			return nil, fault.New(fault.Policy, "policy module %q is empty", m.Name)
+			return nil, err
 		}
 		out[m.Name] = mod
 		for _, r := range mod.Rules {
