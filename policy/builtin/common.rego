@@ -60,7 +60,7 @@ statement_name(s) := "what was given with --expect" if s.kind == "local"
 # A value that the operator named for this run is a demand on the machine, whichever claim it is about.
 finding contains object.union(consequence(a, u), {
 	"attester": a.label, "code": "not-as-expected", "claim": u.what,
-	"what": sprintf("%s is %s, expected was %s", [u.what, u.evidence, u.statement]),
+	"what": sprintf("%s %s is not what you expected, %s", [u.what, u.evidence, u.statement]),
 	"why": "you named the value that this claim must have; what was expected together counts together",
 	"next": "find out why the machine differs; it may not be the one you meant",
 }) if {
