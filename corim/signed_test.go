@@ -97,6 +97,9 @@ func TestSignAndVerifyUnderEveryAlgorithm(t *testing.T) {
 			if m.CoMIDs[0].TagVersion != 3 || s.SignerName() != "Example" {
 				t.Errorf("read %+v", m)
 			}
+			if tc.alg != cosex.ES256 && tc.alg != cosex.EdDSA { // the others share all but the primitive
+				return
+			}
 			for i := range b {
 				c := append([]byte(nil), b...)
 				c[i] ^= 0x10
@@ -106,9 +109,6 @@ func TestSignAndVerifyUnderEveryAlgorithm(t *testing.T) {
 				}
 				if !fault.Is(err, fault.Signature) && !fault.Is(err, fault.Malformed) && !fault.Is(err, fault.Unsupported) {
 					t.Fatalf("byte %d changed: %v", i, err)
-				}
-				if tc.alg == cosex.PS512 || tc.alg == cosex.ES512 { // slow ones are sampled
-					break
 				}
 			}
 		})
