@@ -41,6 +41,8 @@ type Config struct {
 	ResendWindow time.Duration
 	// Admins are the bearer tokens that may administer. With none, administration is closed.
 	Admins []Admin
+	// Authorization configures administrators' JWTs, and the modes for all and nobody.
+	Authorization Authorization
 	// Explain adds our fault class and reason code to the error bodies of the KBS protocol. Without it a guest learns only
 	// what the protocol says; the reason is in the log.
 	Explain bool
@@ -77,6 +79,10 @@ type Parts struct {
 	Policy policy.Policy
 	// Issue signs the token that answers attest.
 	Issue func(ctx context.Context, a *appraise.Appraisal, d *policy.Decision, in TokenInput) (string, error)
+	// Load makes what appraisals and releases rest on out of what administrators stored, on top of the configuration. It is
+	// called at the start and after each change, and also to try a change before it is stored: an error refuses it. nil:
+	// nothing can be stored, and Policy and Statements stay as they are.
+	Load func(ctx context.Context, docs Documents) (Live, error)
 	// JWKS returns the keys of tokens as a JWK set, for /.well-known/jwks.json.
 	JWKS func() []byte
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"slices"
@@ -148,7 +149,7 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	if err != nil {
 		return "", err
 	}
-	d, err := s.cfg.Parts.Policy.Decide(ctx, x.a, policy.Acceptable())
+	d, err := s.live.get().Policy.Decide(ctx, x.a, policy.Acceptable())
 	if err != nil {
 		return "", err
 	}
@@ -160,10 +161,7 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	if att.IsAproxy() {
 		rec.Event = "host_chosen_binding"
 	}
-	tee, _ := rcar.ParseTEE(sess.TEE)
-	token, err := s.cfg.Parts.Issue(ctx, x.a, d, TokenInput{
-		TEE: tee.Name, Class: string(tee.Class), Nonce: sess.Nonce, Key: att.Key.JSON(), Additional: att.Additional, Now: now,
-	})
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att))
 	if err != nil {
 		return "", err
 	}
@@ -206,7 +204,7 @@ func (s *Server) kbsFetch(c *call) error {
 	if err != nil {
 		return &wireError{variant: rcar.TokenVerifierError, detail: "Token Verifier error", err: err}
 	}
-	d, err := s.cfg.Parts.Policy.Decide(ctx, x.a, policy.MayHave(path))
+	d, err := s.mayHave(ctx, c, sess, x, path)
 	if err != nil {
 		return &wireError{variant: rcar.PolicyEngineError, detail: "Policy engine error", err: err}
 	}
@@ -219,6 +217,56 @@ func (s *Server) kbsFetch(c *call) error {
 		return releaseFailed(err)
 	}
 	return c.raw("application/json", reply.Body)
+}
+
+// mayHave asks the resource policy if one is set, else the policy.
+func (s *Server) mayHave(ctx context.Context, c *call, sess store.Session, x appraised, path string) (*policy.Decision, error) {
+	now := s.live.get()
+	if now.Resource == nil {
+		return now.Policy.Decide(ctx, x.a, policy.MayHave(path))
+	}
+	d, err := now.Policy.Decide(ctx, x.a, policy.Acceptable())
+	if err != nil {
+		return nil, err
+	}
+	att, err := rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att))
+	if err != nil {
+		return nil, err
+	}
+	claims, err := tokenClaims(token)
+	if err != nil {
+		return nil, err
+	}
+	query := map[string]string{}
+	for k, v := range c.r.URL.Query() {
+		query[k] = v[len(v)-1]
+	}
+	return now.Resource.Decide(ctx, policy.ResourceQuestion{
+		Claims: claims, Plugin: "resource", Path: strings.Split(path, "/"), Query: query, Resource: path, Tier: d.Tier(),
+	})
+}
+
+// tokenClaims returns the payload of a token that this server has just signed.
+func tokenClaims(token string) ([]byte, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, fault.New(fault.Internal, "the issued token is not a JWT")
+	}
+	out, err := base64.RawURLEncoding.DecodeString(parts[1])
+	return out, fault.As(fault.Internal, err)
+}
+
+func (s *Server) tokenInput(sess store.Session, att *rcar.Attestation) TokenInput {
+	tee, _ := rcar.ParseTEE(sess.TEE)
+	in := TokenInput{TEE: tee.Name, Class: string(tee.Class), Nonce: sess.Nonce, Key: att.Key.JSON(), Additional: att.Additional, Now: s.cfg.Clock()}
+	if att.InitData != nil {
+		in.InitData = att.InitData.Body
+	}
+	return in
 }
 
 // releaseFailed gives every denial the one body that clients know; only what says nothing about the ticket differs.

@@ -48,7 +48,7 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 		in = append(in, appraise.Input{Label: fmt.Sprintf("%s%d", d.TEE.Class, count[d.TEE.Class]), Verified: v})
 		count[d.TEE.Class]++
 	}
-	set := s.cfg.Parts.Statements()
+	set := s.live.get().Statements()
 	a, err := appraise.Appraise(in, set)
 	return appraised{a: a, set: set}, err
 }
@@ -84,7 +84,7 @@ func (s *Server) authenticate(ctx context.Context, tee rcar.TEE, data []byte, di
 // current returns the appraisal of an attested session under the statements of now.
 func (s *Server) current(ctx context.Context, sess store.Session, now time.Time) (appraised, error) {
 	x, ok := s.cache.get(sess.ID)
-	if ok && x.set == s.cfg.Parts.Statements() {
+	if ok && x.set == s.live.get().Statements() {
 		return x, nil
 	}
 	var err error
@@ -94,7 +94,7 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 		for _, a := range x.a.Attesters() {
 			in = append(in, appraise.Input{Label: a.Label, Verified: a.Evidence})
 		}
-		x.set = s.cfg.Parts.Statements()
+		x.set = s.live.get().Statements()
 		x.a, err = appraise.Appraise(in, x.set)
 	} else {
 		var att *rcar.Attestation

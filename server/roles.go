@@ -1,14 +1,6 @@
 package server
 
-import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"net/http"
-	"slices"
-
-	"github.com/assay-tee/assay/internal/fault"
-	"github.com/assay-tee/assay/protocol/rcar"
-)
+import "slices"
 
 // Permission is what a route asks for.
 type Permission string
@@ -60,29 +52,4 @@ func (r Role) May(p Permission) bool {
 		return p == Appraise
 	}
 	return false
-}
-
-// authorize finds out who asks and whether they may. Every configured token is compared, so that the time does not tell
-// which one came close.
-func (s *Server) authorize(rt route, r *http.Request) (*Admin, error) {
-	sum := sha256.Sum256([]byte(rcar.Bearer(r)))
-	var who *Admin
-	for i := range s.cfg.Admins {
-		if subtle.ConstantTimeCompare(sum[:], s.cfg.Admins[i].TokenSHA256[:]) == 1 {
-			who = &s.cfg.Admins[i]
-		}
-	}
-	deny := func(status int, why, cause string) error {
-		return &wireError{status: status, variant: rcar.AdminAuthInitialization,
-			detail: "failed to initialize [admin] configuration: " + cause, err: fault.New(fault.Denied, "%s", why)}
-	}
-	if who == nil || rcar.Bearer(r) == "" {
-		return nil, deny(http.StatusUnauthorized, "no valid administrator's token", "Cannot verify token with any of the issuers")
-	}
-	for _, role := range who.Roles {
-		if role.May(rt.perm) {
-			return who, nil
-		}
-	}
-	return who, deny(http.StatusForbidden, who.Name+" lacks the permission "+string(rt.perm), "Role not allowed for path "+r.URL.Path)
 }

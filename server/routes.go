@@ -29,6 +29,7 @@ type route struct {
 	perm    Permission // open when guests and strangers may call it
 	body    int64      // bytes
 	handle  func(*Server, *call) error
+	plugin  bool // a plugin's route: the existing server names its denials differently
 }
 
 const (
@@ -40,27 +41,40 @@ const (
 // table is every route of the server.
 func (s *Server) table() []route {
 	t := []route{
-		{"GET", "/healthz", native, open, 0, (*Server).healthz},
-		{"GET", "/readyz", native, open, 0, (*Server).readyz},
-		{"GET", "/.well-known/jwks.json", native, open, 0, (*Server).jwks},
+		{"GET", "/healthz", native, open, 0, (*Server).healthz, false},
+		{"GET", "/readyz", native, open, 0, (*Server).readyz, false},
+		{"GET", "/.well-known/jwks.json", native, open, 0, (*Server).jwks, false},
 
-		{"POST", "/kbs/v0/auth", kbs, open, rcar.MaxAuthBody, (*Server).kbsAuth},
-		{"POST", "/kbs/v0/attest", kbs, open, rcar.MaxAttestBody, (*Server).kbsAttest},
-		{"GET", "/kbs/v0/resource/{path...}", kbs, open, maxDocument, (*Server).kbsFetch},
-		{"POST", "/kbs/v0/resource/{path...}", kbs, SecretWrite, maxSecret, (*Server).kbsPutResource},
-		{"DELETE", "/kbs/v0/resource/{path...}", kbs, SecretWrite, 0, (*Server).kbsDeleteResource},
-		{"", "/kbs/v0/", kbs, open, 0, (*Server).kbsUnknown},
+		{"POST", "/kbs/v0/auth", kbs, open, rcar.MaxAuthBody, (*Server).kbsAuth, false},
+		{"POST", "/kbs/v0/attest", kbs, open, rcar.MaxAttestBody, (*Server).kbsAttest, false},
+		{"GET", "/kbs/v0/resource/{path...}", kbs, open, maxDocument, (*Server).kbsFetch, false},
+		{"POST", "/kbs/v0/resource/{path...}", kbs, SecretWrite, maxSecret, (*Server).kbsPutResource, true},
+		{"DELETE", "/kbs/v0/resource/{path...}", kbs, SecretWrite, 0, (*Server).kbsDeleteResource, true},
+		{"POST", "/kbs/v0/resource-policy", kbs, PolicyWrite, maxDocument, (*Server).kbsSetResourcePolicy, false},
+		{"GET", "/kbs/v0/resource-policy", kbs, PolicyRead, maxDocument, (*Server).kbsResourcePolicies, false},
+		{"POST", "/kbs/v0/attestation-policy", kbs, PolicyWrite, maxDocument, (*Server).kbsSetAttestationPolicy, false},
+		{"POST", "/kbs/v0/reference-value", kbs, StatementWrite, maxDocument, (*Server).kbsSetReferenceValue, false},
+		{"GET", "/kbs/v0/reference-value/{id...}", kbs, StatementRead, maxDocument, (*Server).kbsReferenceValue, false},
+		{"", "/kbs/v0/", kbs, open, 0, (*Server).kbsUnknown, false},
 
-		{"GET", "/v1/secrets", native, SecretRead, 0, (*Server).listSecrets},
-		{"PUT", "/v1/secrets/{path...}", native, SecretWrite, maxSecret, (*Server).putSecret},
-		{"DELETE", "/v1/secrets/{path...}", native, SecretWrite, 0, (*Server).deleteSecret},
-		{"GET", "/v1/tickets", native, TicketRead, 0, (*Server).listTickets},
-		{"POST", "/v1/tickets", native, TicketWrite, maxTicket, (*Server).issueTicket},
-		{"POST", "/v1/tickets/{id}/revoke", native, TicketWrite, 0, (*Server).revokeTicket},
-		{"GET", "/v1/log", native, LogRead, 0, (*Server).listLog},
+		{"GET", "/v1/secrets", native, SecretRead, 0, (*Server).listSecrets, false},
+		{"PUT", "/v1/secrets/{path...}", native, SecretWrite, maxSecret, (*Server).putSecret, false},
+		{"DELETE", "/v1/secrets/{path...}", native, SecretWrite, 0, (*Server).deleteSecret, false},
+		{"GET", "/v1/tickets", native, TicketRead, 0, (*Server).listTickets, false},
+		{"POST", "/v1/tickets", native, TicketWrite, maxTicket, (*Server).issueTicket, false},
+		{"POST", "/v1/tickets/{id}/revoke", native, TicketWrite, 0, (*Server).revokeTicket, false},
+		{"GET", "/v1/policies", native, PolicyRead, 0, (*Server).listPolicies, false},
+		{"GET", "/v1/policies/{id...}", native, PolicyRead, 0, (*Server).getPolicy, false},
+		{"PUT", "/v1/policies/{id...}", native, PolicyWrite, maxDocument, (*Server).putPolicy, false},
+		{"DELETE", "/v1/policies/{id...}", native, PolicyWrite, 0, (*Server).deletePolicy, false},
+		{"GET", "/v1/statements", native, StatementRead, 0, (*Server).listStatements, false},
+		{"GET", "/v1/statements/{id...}", native, StatementRead, 0, (*Server).getStatement, false},
+		{"PUT", "/v1/statements/{id...}", native, StatementWrite, maxDocument, (*Server).putStatement, false},
+		{"DELETE", "/v1/statements/{id...}", native, StatementWrite, 0, (*Server).deleteStatement, false},
+		{"GET", "/v1/log", native, LogRead, 0, (*Server).listLog, false},
 	}
 	if s.cfg.Appraise != nil {
-		t = append(t, route{"POST", "/v1/appraise", native, Appraise, rcar.MaxAttestBody, (*Server).appraise})
+		t = append(t, route{"POST", "/v1/appraise", native, Appraise, rcar.MaxAttestBody, (*Server).appraise, false})
 	}
 	return t
 }

@@ -20,6 +20,8 @@ type Server struct {
 	cache   *appraisals
 	bodies  *budget
 	pending *pending
+	authz   *authz
+	live    *live
 	stop    context.CancelFunc
 	swept   chan struct{}
 	once    sync.Once
@@ -34,6 +36,10 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	auth, err := newAuthz(cfg)
+	if err != nil {
+		return nil, err
+	}
 	broker, err := release.New(release.Config{
 		Ledger: cfg.Store, Log: cfg.Store, Now: cfg.Clock, Window: cfg.ResendWindow, Reached: cfg.Reached,
 		Secrets: vault{store: cfg.Store, sealer: cfg.Sealer},
@@ -42,15 +48,19 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, broker: broker, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
+		cfg: cfg, broker: broker, authz: auth, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
 		pending: newPending(cfg.Limits.UnfinishedPerAddress), swept: make(chan struct{}),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if s.live, err = newLive(ctx, &s.cfg); err != nil {
+		cancel()
+		return nil, err
 	}
 	s.routes = s.table()
 	s.http = &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go s.sweep(ctx)
 	return s, nil
@@ -70,6 +80,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	s.once.Do(s.stop)
 	<-s.swept
+	<-s.live.done
 	return fault.As(fault.Unavailable, err)
 }
 

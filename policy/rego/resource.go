@@ -10,7 +10,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	oparego "github.com/open-policy-agent/opa/v1/rego"
 
-	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/policy/internal/sealed"
@@ -25,15 +24,7 @@ type ResourcePolicy struct {
 	timeout time.Duration
 }
 
-// ResourceQuestion is one request for a resource.
-type ResourceQuestion struct {
-	Claims   []byte // JSON of the token's claims, verified
-	Plugin   string // "resource"
-	Path     []string
-	Query    map[string]string
-	Resource string     // what the decision names: repository/type/tag
-	Tier     claim.Tier // status of the token as a whole, for the decision's record
-}
+var _ policy.ResourcePolicy = (*ResourcePolicy)(nil)
 
 // resourceQuery gives the module the documents that it expects, out of one input. A policy's own package stays in place.
 const resourceQuery = `data.policy.allow with input as input.claims with data.plugin as input.plugin ` +
@@ -81,7 +72,7 @@ func compileResource(text string, version ast.RegoVersion) (q oparego.PreparedEv
 func (p *ResourcePolicy) ID() string { return p.id }
 
 // Decide asks the policy. Whatever is not the boolean true is no.
-func (p *ResourcePolicy) Decide(ctx context.Context, q ResourceQuestion) (*policy.Decision, error) {
+func (p *ResourcePolicy) Decide(ctx context.Context, q policy.ResourceQuestion) (*policy.Decision, error) {
 	claims, err := ast.ValueFromReader(bytes.NewReader(q.Claims))
 	if err != nil {
 		return nil, fault.New(fault.Policy, "claims of the token: %w", err)

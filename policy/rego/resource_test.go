@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/policy"
 )
 
 // The four policies that the existing server ships, in their meaning (specs kbs-protocol.md section 15.1).
@@ -67,7 +68,7 @@ allow if 1 in null`, affirming, "resource", false},
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := p.Decide(t.Context(), ResourceQuestion{Claims: []byte(tc.claims), Plugin: tc.plugin, Path: []string{"a", "b", "c"},
+			d, err := p.Decide(t.Context(), policy.ResourceQuestion{Claims: []byte(tc.claims), Plugin: tc.plugin, Path: []string{"a", "b", "c"},
 				Query: map[string]string{"k": "v"}, Resource: "a/b/c"})
 			if err != nil || d.AllowsRelease("a/b/c") != tc.want {
 				t.Errorf("%v %v", d.AllowsRelease("a/b/c"), err)
@@ -99,7 +100,7 @@ allow if {
 		t.Fatal(err)
 	}
 	p.timeout = 50_000_000
-	if _, err := p.Decide(t.Context(), ResourceQuestion{Claims: []byte(`{}`), Resource: "a/b/c"}); !fault.Is(err, fault.Policy) {
+	if _, err := p.Decide(t.Context(), policy.ResourceQuestion{Claims: []byte(`{}`), Resource: "a/b/c"}); !fault.Is(err, fault.Policy) {
 		t.Errorf("a policy that does not end: %v", err)
 	}
 }
