@@ -53,6 +53,9 @@ func (a *app) newBroker(ctx context.Context, c serveConfig, log *slog.Logger) (*
 		return nil, err
 	}
 	parts.Statements = b.set.Load
+	if parts.Load, err = a.loader(c, parts.signers); err != nil {
+		return nil, err
+	}
 	if b.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(c.State, "assay.db")}); err != nil {
 		return nil, err
 	}
