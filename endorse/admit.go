@@ -135,7 +135,7 @@ func (b *Builder) admitAs(s *corim.Signed, sg *signer, sha string, data, content
 		return nil, err
 	}
 	src := Source{Kind: "corim", Signer: sg.name, SignerKey: sg.keyID, Authority: sg.authority, Anchor: a.Name, Scope: a.Scope.String(),
-		Relaxations: append(slices.Clone(s.Relaxations), m.Relaxations...), SHA256: sha}
+		Relaxations: union(s.Relaxations, m.Relaxations), SHA256: sha}
 	return b.admitManifest(m, src, sg, a, w, at, data)
 }
 
@@ -162,6 +162,16 @@ func (b *Builder) AdmitUnsigned(data []byte, principal string) (*Receipt, error)
 	src.SHA256 = sha
 	sg := &signer{anchor: &Anchor{Name: "unsigned, on the word of " + principal, Scope: Anything()}, name: principal, authority: src.Authority}
 	return b.admitManifest(m, src, sg, sg.anchor, window{}, at, data)
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func begin(v *corim.Validity) time.Time {

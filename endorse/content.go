@@ -5,13 +5,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/claim/compare"
 	"github.com/assay-tee/assay/corim"
+	"github.com/assay-tee/assay/corim/profiles/nvidia"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -265,28 +265,15 @@ func circular(l []corim.DomainTriple) string {
 	return ""
 }
 
-// nvidiaTag is the shape of a tag-id in NVIDIA's networking manifests: PCI vendor, device, subsystem vendor, subsystem
-// device and revision in hex, then the version.
-var nvidiaTag = regexp.MustCompile(`^([0-9a-f]{18})-.`)
-
 // narrowNVIDIA gives the environment {vendor "NVIDIA"}, which would match every device of that vendor, the model that
-// the signed tag-id names (specs corim-profiles.md section 9).
+// the signed tag-id names (specs corim-profiles.md section 9). Such files name no profile that could do it.
 func narrowNVIDIA(m *corim.Manifest) error {
 	bare := claim.Environment{Class: claim.Class{Vendor: claim.Some("NVIDIA")}}
-	if m.Profile != "" {
-		return nil
-	}
 	for i := range m.CoMIDs {
-		t := &m.CoMIDs[i]
-		for j := range t.Triples.Reference {
-			if t.Triples.Reference[j].Environment != bare {
-				continue
+		for _, r := range m.CoMIDs[i].Triples.Reference {
+			if m.Profile == "" && r.Environment == bare {
+				return nvidia.Adapt(m)
 			}
-			ids := nvidiaTag.FindStringSubmatch(t.TagID.TextContent())
-			if ids == nil {
-				return fault.New(fault.Scope, "CoMID %s speaks of every device of NVIDIA, and its id names no PCI ids that would narrow it", tagText(t.TagIdentity))
-			}
-			t.Triples.Reference[j].Environment.Class.Model = claim.Some(ids[1])
 		}
 	}
 	return nil

@@ -171,7 +171,7 @@ type segment struct {
 	masks   []envMask
 	points  map[point]uint64
 	keys    map[claim.ID]bool // elements that reference values speak about
-	rels    []relation // in the order of admission, for merging
+	rels    []relation        // in the order of admission, for merging
 }
 
 type chain struct{ first, n int32 }
