@@ -80,6 +80,7 @@ func verbs(a *app) []*cobra.Command {
 		newCorimCmd(a),
 		newAttestCmd(a),
 		newGetCmd(a),
+		newMeasureCmd(a),
 		newServeCmd(a),
 		newSecretCmd(a),
 		newTicketCmd(a),

@@ -15,6 +15,9 @@ func TestMain(m *testing.M) {
 		"assay": func() {
 			os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 		},
+		"sev-snp-measure": func() {
+			os.Exit(run(context.Background(), linkArgs(os.Args), os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+		},
 	})
 }
 
