@@ -19,6 +19,9 @@ type Params struct {
 	AllowSimulatorUnsafe bool `json:"allow_simulator"`
 	// SNP holds the settings for AMD SEV-SNP.
 	SNP SNP `json:"snp"`
+	// TDX and SGX hold the settings for Intel's TEEs.
+	TDX TDX `json:"tdx"`
+	SGX SGX `json:"sgx"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
 	Custom json.RawMessage `json:"custom"`
 }
