@@ -52,7 +52,7 @@ SIGTERM: releases under way are finished.`,
 	fl.StringVar(&c.State, "state", c.State, "`DIR` for the database and the keys")
 	fl.StringArrayVar(&c.Anchors, "anchor", nil, "whom to believe: `FILE` (repeatable)")
 	fl.StringArrayVar(&c.Statements, "statement", nil, "a signed statement from `FILE` (repeatable)")
-	fl.StringArrayVar(&c.Policies, "policy", nil, "a Rego policy from `FILE` (repeatable)")
+	fl.StringArrayVar(&c.Policies, "policy", nil, "Rego from `FILE`: package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
 	fl.StringVar(&c.Params, "params", "", "settings of the built-in policy from a JSON `FILE`")
 	fl.StringArrayVar(&c.Collateral, "collateral", nil, "vendor data from `PATH` (repeatable)")
 	fl.BoolVar(&c.Offline, "offline", false, "never fetch vendor data")

@@ -25,7 +25,7 @@ type serveConfig struct {
 	TokenDialect      string        `toml:"token_dialect" comment:"Form of the results that attest answers: trustee, veraison or 03."`
 	Anchors           []string      `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
 	Statements        []string      `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
-	Policies          []string      `toml:"policies" comment:"Rego policies, applied besides the built-in one; the decision is the worst of all."`
+	Policies          []string      `toml:"policies" comment:"Rego files: package assay.extra adds to the built-in policy, package assay replaces it (docs/policy.md)."`
 	Params            string        `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`
 	Collateral        []string      `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
 	Offline           bool          `toml:"offline" comment:"Never fetch vendor data."`

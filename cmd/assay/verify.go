@@ -71,7 +71,7 @@ missing.`,
 	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement (CoRIM) from `FILE` (repeatable)")
 	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM from `FILE` that nobody signed, on your own word (repeatable)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "whom to believe: `FILE` with a signer's key, certificate or anchor file; a vendor's root certificate replaces the built-in roots (repeatable)")
-	fl.StringArrayVar(&f.policies, "policy", nil, "a Rego policy from `FILE`, applied besides the built-in one (repeatable)")
+	fl.StringArrayVar(&f.policies, "policy", nil, "Rego from `FILE` (docs/policy.md): package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
 	fl.StringVar(&f.earKey, "ear-key", "", "sign the Attestation Result (EAR) with the private key in `FILE`")
 	fl.StringVar(&f.ear, "ear", "03", "`DIALECT` of the Attestation Result: 03, veraison or trustee")

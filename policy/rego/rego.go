@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"io"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,25 @@ type Policy struct {
 	verdict oparego.PreparedEvalQuery
 	allow   oparego.PreparedEvalQuery
 	timeout time.Duration
+	turns   turns
 }
+
+// turns bounds how many evaluations run at a time, so that the time limit measures an evaluation and not how busy the
+// machine is: waiting for a turn is not part of it.
+type turns chan struct{}
+
+func newTurns() turns { return make(turns, 2*runtime.GOMAXPROCS(0)) }
+
+func (t turns) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "cancelled while waiting for a policy's turn: %w", ctx.Err())
+	}
+}
+
+func (t turns) give() { <-t }
 
 var _ policy.Policy = (*Policy)(nil)
 
@@ -85,7 +104,7 @@ func Compile(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{id: id(cfg, canonical), params: params, timeout: cfg.Timeout}
+	p := &Policy{id: id(cfg, canonical), params: params, timeout: cfg.Timeout, turns: newTurns()}
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
 	}
@@ -185,6 +204,10 @@ func (p *Policy) Decide(ctx context.Context, a *appraise.Appraisal, q policy.Que
 }
 
 func (p *Policy) decide(ctx context.Context, at time.Time, attesters []*appraise.Attester, q policy.Question) (policy.Content, error) {
+	if err := p.turns.take(ctx); err != nil {
+		return policy.Content{}, err
+	}
+	defer p.turns.give()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	in := input(at, attesters, q, p.params)

@@ -22,6 +22,7 @@ type ResourcePolicy struct {
 	id      string
 	allow   oparego.PreparedEvalQuery
 	timeout time.Duration
+	turns   turns
 }
 
 var _ policy.ResourcePolicy = (*ResourcePolicy)(nil)
@@ -41,7 +42,7 @@ func CompileResource(text string) (*ResourcePolicy, error) {
 		q, err := compileResource(text, version)
 		if err == nil {
 			sum := sha256.Sum256([]byte(text))
-			return &ResourcePolicy{id: "urn:assay:policy:resource-policy:" + hex.EncodeToString(sum[:]), allow: q, timeout: defaultTimeout}, nil
+			return &ResourcePolicy{id: "urn:assay:policy:resource-policy:" + hex.EncodeToString(sum[:]), allow: q, timeout: defaultTimeout, turns: newTurns()}, nil
 		}
 		if first == nil {
 			first = err
@@ -91,6 +92,10 @@ func (p *ResourcePolicy) Decide(ctx context.Context, q policy.ResourceQuestion) 
 		ast.Item(ast.StringTerm("path"), ast.ArrayTerm(path...)),
 		ast.Item(ast.StringTerm("query"), ast.NewTerm(query)),
 	)
+	if err := p.turns.take(ctx); err != nil {
+		return nil, err
+	}
+	defer p.turns.give()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	rs, err := p.allow.Eval(ctx, oparego.EvalParsedInput(in))
