@@ -33,7 +33,7 @@ const (
 	maxModules     = 64
 	maxModuleBytes = 1 << 20 // of all modules together
 	maxStatements  = 1000    // assertions and findings of one evaluation, each
-	defaultTimeout = time.Second
+	defaultTimeout = 5 * time.Second
 )
 
 // Module is one Rego file.
@@ -51,7 +51,7 @@ type Config struct {
 	Modules []Module
 	// Params are handed to the modules as input.params.
 	Params Params
-	// Timeout bounds one evaluation; 0 means one second.
+	// Timeout bounds one evaluation; 0 means five seconds.
 	Timeout time.Duration
 }
 
