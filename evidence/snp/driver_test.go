@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +159,9 @@ func TestEachCheckRefuses(t *testing.T) {
 	foreignASK := must[*simulator.Issuer](t)(otherWorld.Issuer(milan, false))
 	genoaASK := must[*simulator.Issuer](t)(amd(t).Issuer(genoa, false))
 	milanASVK := must[*simulator.Issuer](t)(amd(t).Issuer(milan, true))
+	sameCN := must[*simulator.Issuer](t)(amd(t).Issuer(milan, false))
+	block, _ := pem.Decode(must[[]byte](t)(os.ReadFile("roots/sev-milan.pem")))
+	sameCN.Name = must[*x509.Certificate](t)(x509.ParseCertificate(block.Bytes))
 	type report = simulator.Report
 	for _, tc := range []struct {
 		name  string
@@ -224,6 +229,7 @@ func TestEachCheckRefuses(t *testing.T) {
 		}, simulator.VEKOptions{}, "malformed"},
 
 		{"certificate by another ASK of the same name", milan, nil, simulator.VEKOptions{IssuedBy: foreignASK}, "signature"},
+		{"issuer's name differs beyond the common name", milan, nil, simulator.VEKOptions{IssuedBy: sameCN}, "signature"},
 		{"certificate by the ASK of another line", milan, nil, simulator.VEKOptions{IssuedBy: genoaASK}, "signature"},
 		{"VCEK by the ASVK", milan, nil, simulator.VEKOptions{IssuedBy: milanASVK}, "signature"},
 		{"subject says VLEK", milan, nil, simulator.VEKOptions{CommonName: "SEV-VLEK"}, "signature"},
