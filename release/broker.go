@@ -11,6 +11,7 @@ import (
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/release/jwe"
+	"github.com/assay-tee/assay/result"
 )
 
 // SecretInfo is what is known about a stored secret without opening it.
@@ -74,10 +75,11 @@ func New(cfg Config) (*Broker, error) {
 }
 
 // Request asks for a release. The key is not part of it: a secret is wrapped only to the key that the lead Attester's
-// authenticated evidence is bound to.
+// authenticated evidence is bound to, or that an accepted result says so of.
 type Request struct {
 	Decision  *policy.Decision    // must allow the release of Resource
-	Appraisal *appraise.Appraisal // the one that Decision was made about
+	Appraisal *appraise.Appraisal // the one that Decision was made about; or
+	Accepted  *result.Accepted    // the result of another verifier that it was made about
 	Resource  string              // repository/type/tag
 	Form      jwe.Form
 	Session   [32]byte // SHA-256 of the session id
@@ -106,10 +108,11 @@ func (b *Broker) Release(ctx context.Context, req Request) (*Reply, error) {
 }
 
 func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply, error) {
-	key, err := boundKey(req.Appraisal)
+	base, err := req.basis()
 	if err != nil {
 		return nil, err
 	}
+	key := base.key
 	thumb := key.Thumbprint()
 	rec.Key = hex.EncodeToString(thumb[:])
 	if req.Decision.Valid() {
@@ -127,7 +130,7 @@ func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply,
 		return b.plain(ctx, req, key, info, *rec)
 	}
 	// One path may stand for many machines' secrets: then nothing is stored under it, and the ticket names the secret.
-	tickets, err := b.tickets(ctx, req)
+	tickets, err := b.tickets(ctx, req.Resource, base.facts)
 	if err != nil {
 		return nil, err
 	}
@@ -227,13 +230,12 @@ func (b *Broker) wrap(ctx context.Context, key *jwe.Key, form jwe.Form, info Sec
 }
 
 // tickets returns those that match the machine: most conditions first, then oldest.
-func (b *Broker) tickets(ctx context.Context, req Request) ([]Ticket, error) {
-	facts := Facts(req.Appraisal.Attesters()[0].Evidence.Claims())
+func (b *Broker) tickets(ctx context.Context, resource string, facts []string) ([]Ticket, error) {
 	set := make(map[string]bool, len(facts))
 	for _, f := range facts {
 		set[f] = true
 	}
-	all, err := b.cfg.Ledger.Tickets(ctx, TicketQuery{Resource: req.Resource, Facts: facts, Limit: maxCandidates})
+	all, err := b.cfg.Ledger.Tickets(ctx, TicketQuery{Resource: resource, Facts: facts, Limit: maxCandidates})
 	if err != nil {
 		return nil, ledgerFault(err)
 	}
@@ -252,18 +254,6 @@ func (b *Broker) tickets(ctx context.Context, req Request) ([]Ticket, error) {
 
 // maxCandidates bounds how many tickets of one machine and resource are looked at.
 const maxCandidates = 256
-
-// boundKey returns the key that the lead Attester's evidence commits to (trustee-superset S18).
-func boundKey(a *appraise.Appraisal) (*jwe.Key, error) {
-	if !a.Valid() || len(a.Attesters()) == 0 {
-		return nil, fault.New(fault.Internal, "release without an appraisal")
-	}
-	bound := a.Attesters()[0].Evidence.Binding()
-	if !bound.Bound || len(bound.Key) == 0 {
-		return nil, Deny(BindingMismatch, "the evidence binds no key, so there is nothing to encrypt the secret to")
-	}
-	return jwe.ParseKey(bound.Key)
-}
 
 func firstReason(d *policy.Decision) string {
 	if !d.Valid() || len(d.Content().Reasons) == 0 {

@@ -55,6 +55,9 @@ type Options struct {
 	Confirm bool
 	// DropTrail leaves ear_assay_trail out.
 	DropTrail bool
+	// RuntimeData and InitData are the verified runtime_data_claims and init_data_claims of the lead Attester, JSON
+	// objects, for Trustee's readers; nil for none. What evidence does not bind must not stand here.
+	RuntimeData, InitData json.RawMessage
 }
 
 // NewIssuer checks cfg.
@@ -172,6 +175,9 @@ func (i *Issuer) document(at time.Time, attesters []*appraise.Attester, c policy
 			return nil, err
 		}
 	}
+	if err := doc.annotate(o); err != nil {
+		return nil, err
+	}
 	doc.basis = basis(at, attesters, c.PolicyIDs)
 	if u := unsafe(attesters); len(u) > 0 {
 		doc.mode = claim.Object{{Name: "insecure", Value: claim.L(u...)}}
@@ -200,12 +206,16 @@ func (d *document) add(a *appraise.Attester, c policy.AttesterDecision, policies
 		if err != nil {
 			return err
 		}
-		s.akpub = der
+		s.akpub = der // nil for a key that has no such form
 	}
 	if !dropTrail {
 		s.trail = trail(a.Trail)
 	}
-	if d.profile != ProfileEAR {
+	switch d.profile {
+	case ProfileEAR:
+	case ProfileTrustee:
+		s.annotated = trusteeAnnotated(v)
+	default:
 		s.annotated = annotated(v)
 	}
 	if end := v.Window().NotAfter; !end.IsZero() && end.Unix() < d.expires.V {
@@ -348,6 +358,10 @@ func unsafe(attesters []*appraise.Attester) []claim.Node {
 // spki gives the bound key as DER SubjectPublicKeyInfo, from that form or from a JWK.
 func spki(key []byte) ([]byte, error) {
 	if len(key) > 0 && key[0] == '{' {
+		var kind struct{ Kty string }
+		if json.Unmarshal(key, &kind) == nil && kind.Kty == "AKP" {
+			return nil, nil // ML-KEM: nothing that could be said as akpub or cnf
+		}
 		var k jose.JSONWebKey
 		if err := json.Unmarshal(key, &k); err != nil {
 			return nil, fault.New(fault.Malformed, "the bound key is no JWK: %w", err)
@@ -373,7 +387,7 @@ func confirmation(key []byte) (claim.Object, error) {
 		return nil, nil
 	}
 	der, err := spki(key)
-	if err != nil {
+	if err != nil || der == nil {
 		return nil, err
 	}
 	pub, err := x509.ParsePKIXPublicKey(der)

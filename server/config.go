@@ -13,6 +13,7 @@ import (
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/jcs"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release"
@@ -46,6 +47,8 @@ type Config struct {
 	// Explain adds our fault class and reason code to the error bodies of the KBS protocol. Without it a guest learns only
 	// what the protocol says; the reason is in the log.
 	Explain bool
+	// Passport accepts results of other verifiers as bearer tokens; nil: none are.
+	Passport *Passport
 	// Versions are the protocol versions that are served; nil means all of them. The response form of 0.1.x rests on
 	// RSA PKCS #1 v1.5, which is why they can be switched off.
 	Versions []rcar.Version
@@ -96,6 +99,13 @@ type TokenInput struct {
 	Additional string          // additional_evidence as transmitted
 	InitData   string          // TOML text, "" when there was none
 	Now        time.Time
+}
+
+// RuntimeClaims are the runtime_data_claims of Trustee's tokens: what the binding digest was computed over.
+func (in TokenInput) RuntimeClaims() json.RawMessage {
+	out := jcs.AppendString([]byte(`{"additional-evidence":`), in.Additional)
+	out = jcs.AppendString(append(out, `,"nonce":`...), in.Nonce)
+	return append(append(append(out, `,"tee-pubkey":`...), in.Key...), '}')
 }
 
 // Admin is somebody who may administer.

@@ -189,15 +189,23 @@ func (s *Server) kbsFetch(c *call) error {
 	if err != nil && fault.Is(err, fault.Unavailable) {
 		return err
 	}
+	path, perr := resourcePath(c)
+	// The session's token if there is one, else the bearer's (kbs-protocol.md section 4.4).
 	if err != nil || sess.State != store.Attested {
-		if rcar.Bearer(c.r) != "" {
-			return &wireError{variant: rcar.TokenVerifierError, detail: "Token Verifier error", err: fault.New(fault.Unsupported, "tokens without a session are not served")}
+		if rcar.Bearer(c.r) == "" {
+			return &wireError{variant: rcar.TokenNotFound, detail: "Attestation Token not found", err: fault.New(fault.Denied, "no attested session")}
 		}
-		return &wireError{variant: rcar.TokenNotFound, detail: "Attestation Token not found", err: fault.New(fault.Denied, "no attested session")}
+		if perr != nil {
+			return perr
+		}
+		reply, err := s.fetchByToken(c.r.Context(), c, path)
+		if err != nil {
+			return err
+		}
+		return c.raw("application/json", reply.Body)
 	}
-	path, err := resourcePath(c)
-	if err != nil {
-		return err
+	if perr != nil {
+		return perr
 	}
 	ctx := c.r.Context()
 	x, err := s.current(ctx, sess, s.cfg.Clock())
@@ -241,12 +249,8 @@ func (s *Server) mayHave(ctx context.Context, c *call, sess store.Session, x app
 	if err != nil {
 		return nil, err
 	}
-	query := map[string]string{}
-	for k, v := range c.r.URL.Query() {
-		query[k] = v[len(v)-1]
-	}
 	return now.Resource.Decide(ctx, policy.ResourceQuestion{
-		Claims: claims, Plugin: "resource", Path: strings.Split(path, "/"), Query: query, Resource: path, Tier: d.Tier(),
+		Claims: claims, Plugin: "resource", Path: strings.Split(path, "/"), Query: query(c), Resource: path, Tier: d.Tier(),
 	})
 }
 

@@ -14,18 +14,19 @@ import (
 
 // Server serves.
 type Server struct {
-	cfg     Config
-	http    *http.Server
-	broker  *release.Broker
-	cache   *appraisals
-	bodies  *budget
-	pending *pending
-	authz   *authz
-	live    *live
-	stop    context.CancelFunc
-	swept   chan struct{}
-	once    sync.Once
-	routes  []route
+	cfg       Config
+	http      *http.Server
+	broker    *release.Broker
+	cache     *appraisals
+	bodies    *budget
+	pending   *pending
+	authz     *authz
+	live      *live
+	passports *passports
+	stop      context.CancelFunc
+	swept     chan struct{}
+	once      sync.Once
+	routes    []route
 }
 
 // maxHeader is what the existing server accepts; a verbose token in a header can be long.
@@ -40,6 +41,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	passports, err := newPassports(cfg.Passport)
+	if err != nil {
+		return nil, err
+	}
 	broker, err := release.New(release.Config{
 		Ledger: cfg.Store, Log: cfg.Store, Now: cfg.Clock, Window: cfg.ResendWindow, Reached: cfg.Reached,
 		Secrets: vault{store: cfg.Store, sealer: cfg.Sealer},
@@ -48,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, broker: broker, authz: auth, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
+		cfg: cfg, broker: broker, authz: auth, passports: passports, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
 		pending: newPending(cfg.Limits.UnfinishedPerAddress), swept: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -174,7 +174,7 @@ func (a *app) issuer(c serveConfig, p *serverParts) error {
 	}
 	p.JWKS = func() []byte { return jwks }
 	p.Issue = func(_ context.Context, ap *appraise.Appraisal, d *policy.Decision, in server.TokenInput) (string, error) {
-		t, err := is.Issue(ap, d, result.Options{Time: in.Now, Confirm: true})
+		t, err := is.Issue(ap, d, result.Options{Time: in.Now, Confirm: true, RuntimeData: in.RuntimeClaims()})
 		return string(t), err
 	}
 	return nil

@@ -104,3 +104,25 @@ allow if {
 		t.Errorf("a policy that does not end: %v", err)
 	}
 }
+
+func TestAffirmingResource(t *testing.T) {
+	p, err := CompileResource(AffirmingResource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for claims, want := range map[string]bool{
+		`{"submods":{"cpu0":{"ear.status":"affirming"}}}`:                                 true,
+		`{"submods":{"cpu0":{"ear_status":2},"gpu0":{"ear_status":2}}}`:                   true,
+		`{"submods":{"cpu0":{"ear.status":"affirming"},"gpu0":{"ear.status":"warning"}}}`: false,
+		`{"submods":{"gpu0":{"ear.status":"affirming"}}}`:                                 false,
+		`{"submods":{"cpu0":{"ear_status":32}}}`:                                          false,
+		`{"submods":{"cpu0":{}}}`:                                                         false,
+		`{"submods":{}}`:                                                                  false,
+		`{}`:                                                                              false,
+	} {
+		d, err := p.Decide(t.Context(), policy.ResourceQuestion{Claims: []byte(claims), Plugin: "resource", Path: []string{"a", "b", "c"}, Resource: "a/b/c"})
+		if err != nil || d.AllowsRelease("a/b/c") != want {
+			t.Errorf("%s: %v %v", claims, d.AllowsRelease("a/b/c"), err)
+		}
+	}
+}

@@ -240,3 +240,22 @@ func (k *Key) SPKI() ([]byte, error) {
 	}
 	return nil, fault.New(fault.Unsupported, "an ML-KEM key has no SubjectPublicKeyInfo here")
 }
+
+// ParseSPKI makes the [Key] of a DER SubjectPublicKeyInfo: ECDH-ES+A256KW for P-256 and P-521, RSA-OAEP-256 for RSA.
+func ParseSPKI(der []byte) (*Key, error) {
+	pub, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "the bound key is no SubjectPublicKeyInfo: %w", err)
+	}
+	switch p := pub.(type) {
+	case *ecdsa.PublicKey:
+		e, err := p.ECDH()
+		if err != nil {
+			return nil, fault.New(fault.Malformed, "the bound key: %w", err)
+		}
+		return ECKey(e)
+	case *rsa.PublicKey:
+		return RSAKey(p)
+	}
+	return nil, fault.New(fault.Unsupported, "the bound key is of a kind that no secret can be encrypted to")
+}
