@@ -112,7 +112,7 @@ func byName(x *claim.Element, e *claim.Element) (same, named bool) {
 		return false, false
 	}
 	for _, r := range v.Registers {
-		if foldName(registerName(r.ID)) != strings.TrimPrefix(strings.TrimPrefix(id, "."), "_") {
+		if foldName(registerName(r.ID)) != strings.TrimPrefix(strings.TrimLeft(id, "._"), "_") {
 			continue
 		}
 		for _, d := range r.Digests {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/evidence/internal/eventlog"
 	"github.com/assay-tee/assay/evidence/internal/intel"
 	"github.com/assay-tee/assay/internal/dcap"
 )
@@ -12,14 +13,34 @@ import (
 // facts are what an authenticated quote says, or an inspected one without its result. They are immutable.
 type facts struct {
 	td     dcap.TDReport
-	result *intel.Result // nil when inspected
+	result *intel.Result       // nil when inspected
+	boot   *eventlog.Explained // nil without an event log
+}
+
+// explain holds an event log against the RTMRs. A log that does not give all four of them contributes nothing and is
+// class binding: somebody who sends one wants it to be believed.
+func (f *facts) explain(log []byte) error {
+	if len(log) == 0 {
+		return nil
+	}
+	l, err := eventlog.Parse(log, eventlog.Options{Terminated: true})
+	if err != nil {
+		return err
+	}
+	f.boot, err = l.Explain(eventlog.Registers{Alg: eventlog.SHA384, First: 1, Name: "RTMR",
+		Values: [][]byte{f.td.RTMR(0), f.td.RTMR(1), f.td.RTMR(2), f.td.RTMR(3)}})
+	return err
 }
 
 var m = intel.M
 
 // claims are documented in doc.go. Each call makes new nodes.
 func (f *facts) claims() claim.Object {
-	return append(append(f.body(), f.result.Claims()...), f.trusteeClaims()...)
+	o := append(append(f.body(), f.result.Claims()...), f.trusteeClaims()...)
+	if f.boot != nil {
+		o = append(o, m("boot", f.boot.BootClaims("rtmr_")), m("uefi_event_logs", f.boot.TrusteeClaims()))
+	}
+	return o
 }
 
 // body is the TD report by the names of its fields.

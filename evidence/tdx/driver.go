@@ -51,6 +51,9 @@ func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evi
 		return nil, err
 	}
 	f := &facts{td: r.Quote.TD(), result: r}
+	if err := f.explain(c.EventLog); err != nil {
+		return nil, err
+	}
 	content := r.Content(Name, env.Time)
 	content.ECTs = f.ects()
 	content.Claims = f.claims
