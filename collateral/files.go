@@ -30,7 +30,7 @@ type Files struct {
 }
 
 // LoadFiles reads the paths of --cert and --collateral. A file must be a certificate or list in DER or PEM, a
-// certificate table of SNP, or JSON. Of a directory the files of such kinds that lie directly in it are given, others
+// certificate table of SNP, an SE header or image, or JSON. Of a directory the files of such kinds that lie directly in it are given, others
 // are ignored; besides it may hold answers by request, as `collateral export` writes them ([Dir]) or in the layout of
 // Trustee's offline store (vcek/HWID/…).
 func LoadFiles(paths []string) (*Files, error) {
@@ -65,7 +65,7 @@ func (f *Files) load(name string, total *int) error {
 			return err
 		}
 		if !recognised(b) {
-			return fault.New(fault.Malformed, "%s is neither a certificate or list in DER or PEM, nor an SNP certificate table, nor JSON", name)
+			return fault.New(fault.Malformed, "%s is neither a certificate or list in DER or PEM, nor an SNP certificate table, nor JSON, nor an IBM SE image", name)
 		}
 		return f.add(b, total)
 	}
@@ -124,7 +124,21 @@ func recognised(b []byte) bool {
 	case len(text) > 0 && (text[0] == '{' || text[0] == '['):
 		return true
 	}
-	return isCertTable(b)
+	return isCertTable(b) || isSEImage(b)
+}
+
+// isSEImage looks for the header of an IBM Secure Execution image, alone or within a kernel image (ibm-se.md section 7).
+func isSEImage(b []byte) bool {
+	const magic, meta, metaOffset, pageSize, pages = "IBMSecEx", "SeImgLnx", 0xc000, 0x1000, 0x15
+	if len(b) > metaOffset && bytes.HasPrefix(b[metaOffset:], []byte(meta)) {
+		return true
+	}
+	for off := 0; off < pages*pageSize && off < len(b); off += pageSize {
+		if bytes.HasPrefix(b[off:], []byte(magic)) {
+			return true
+		}
+	}
+	return false
 }
 
 // isCertTable looks for a GUID of the SNP certificate table at the start (evidence-snp.md section 14).

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/protocol/rcar"
@@ -48,12 +49,34 @@ func (s *Server) kbsAuth(c *call) error {
 	if !s.pending.begin(clientAddress(c.r), sess.ID, now, sess.Expires) {
 		return authFailed(release.Deny(release.TooMany, "too many handshakes from this address are unfinished; try again later"))
 	}
+	if ch, ok := s.cfg.Parts.Drivers[tee.Name].(evidence.Challenger); ok {
+		if sess.Nonce, err = s.challenge(c.r.Context(), ch, sess); err != nil {
+			s.pending.finish(sess.ID)
+			return authFailed(err)
+		}
+	}
 	if err := s.cfg.Store.CreateSession(c.r.Context(), sess); err != nil {
 		s.pending.finish(sess.ID)
 		return &wireError{variant: rcar.AttestationError, detail: "Attestation error: RCAR handshake Auth failed: the session could not be stored", err: err}
 	}
 	rcar.SetCookie(c.w.Header(), cookie, sess.Expires, s.cfg.Secure)
 	return c.raw("application/json", rcar.Challenge{Nonce: sess.Nonce, Selected: rcar.Hash(sess.Hash)}.JSON())
+}
+
+// challenge asks the driver of a TEE that answers requests of the Verifier (IBM SE) for one. It travels as the text of
+// the nonce (kbs-protocol.md section 4.1); what decides over the answer travels in it sealed, for this session alone.
+func (s *Server) challenge(ctx context.Context, ch evidence.Challenger, sess store.Session) (string, error) {
+	out, err := ch.Challenge(ctx, evidence.ChallengeRequest{Time: sess.Created, Session: sess.ID[:], Anchors: s.cfg.Parts.Anchors,
+		Collateral: s.cfg.Parts.Collateral, Lifetime: sess.Expires.Sub(sess.Created)})
+	switch {
+	case err != nil:
+		return "", err
+	case out.State != nil:
+		return "", fault.New(fault.Internal, "the driver of %s keeps state, and was configured without keys to seal it", sess.TEE)
+	case len(out.Wire) > rcar.MaxNonce:
+		return "", fault.New(fault.Unsupported, "the challenge has %d bytes, at most %d fit; hand over fewer host key documents", len(out.Wire), rcar.MaxNonce)
+	}
+	return string(out.Wire), nil
 }
 
 // clip keeps a stranger's text short enough for an answer and a log line.

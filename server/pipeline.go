@@ -29,7 +29,7 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	if err != nil {
 		return appraised{}, err
 	}
-	lead, err := s.authenticate(ctx, tee, att.Primary, digests, att.Key.JSON(), now)
+	lead, err := s.authenticate(ctx, sess, tee, att.Primary, digests, att.Key.JSON(), now)
 	if err != nil {
 		return appraised{}, err
 	}
@@ -41,7 +41,7 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	count := map[rcar.Class]int{tee.Class: 1}
 	for _, d := range devices {
 		digest := rcar.DeviceDigest(rcar.Hash(sess.Hash), sess.Nonce, att.Key)
-		v, err := s.authenticate(ctx, d.TEE, d.Data, []rcar.Digest{{Value: digest, Form: "device"}}, att.Key.JSON(), now)
+		v, err := s.authenticate(ctx, sess, d.TEE, d.Data, []rcar.Digest{{Value: digest, Form: "device"}}, att.Key.JSON(), now)
 		if err != nil {
 			return appraised{}, fault.Wrap(err, "device %s", d.TEE.Name)
 		}
@@ -54,7 +54,7 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 }
 
 // authenticate is stage 1 for one piece; with several digests (protocol 0.1.0) any may match.
-func (s *Server) authenticate(ctx context.Context, tee rcar.TEE, data []byte, digests []rcar.Digest, key []byte, now time.Time) (*evidence.Verified, error) {
+func (s *Server) authenticate(ctx context.Context, sess store.Session, tee rcar.TEE, data []byte, digests []rcar.Digest, key []byte, now time.Time) (*evidence.Verified, error) {
 	driver := s.cfg.Parts.Drivers[tee.Name]
 	if driver == nil {
 		return nil, fault.New(fault.Unsupported, "evidence of %q cannot be verified here", tee.Name)
@@ -70,6 +70,7 @@ func (s *Server) authenticate(ctx context.Context, tee rcar.TEE, data []byte, di
 		}
 		v, err := driver.Authenticate(ctx, evidence.Evidence{TEE: tee.Name, Data: data}, evidence.Env{
 			Time: now, Binding: binding.WithKey(key), Anchors: s.cfg.Parts.Anchors, Collateral: s.cfg.Parts.Collateral,
+			Session: sess.ID[:],
 		})
 		if err == nil {
 			return v, nil

@@ -21,6 +21,7 @@ import (
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/builtin"
+	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/keys"
 	"github.com/assay-tee/assay/policy"
@@ -142,6 +143,17 @@ func (a *app) parts(c serveConfig) (*serverParts, error) {
 	for _, r := range table.Rows() {
 		p.Drivers[r.Name] = r.Driver
 	}
+	// What decides over the answer to a challenge travels sealed under this key, so that any process that has it can
+	// verify the answer.
+	key, err := stateKey(filepath.Join(c.State, "challenge.key"))
+	if err != nil {
+		return nil, err
+	}
+	se, err := secex.New(secex.Config{SealKeys: [][]byte{key}})
+	if err != nil {
+		return nil, err
+	}
+	p.Drivers[secex.Name] = se
 	return p, a.issuer(c, p)
 }
 
@@ -182,31 +194,36 @@ func (a *app) issuer(c serveConfig, p *serverParts) error {
 
 // adminToken reads the bearer token of the local administrator, or makes one that only the owner of the file can read.
 func adminToken(name string) (string, error) {
+	raw, err := stateKey(name)
+	return hex.EncodeToString(raw), err
+}
+
+// stateKey reads 32 random bytes, in hex, from a file of the state directory, or makes it: readable by its owner only.
+func stateKey(name string) ([]byte, error) {
 	b, err := os.ReadFile(name)
 	if err == nil {
-		if t := strings.TrimSpace(string(b)); len(t) >= 32 {
-			return t, nil
+		if k, err := hex.DecodeString(strings.TrimSpace(string(b))); err == nil && len(k) == 32 {
+			return k, nil
 		}
-		return "", fault.New(fault.Usage, "%s holds no token; remove it to have a new one made", name)
+		return nil, fault.New(fault.Usage, "%s does not hold 32 bytes in hex; remove it to have a new one made", name)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fault.New(fault.Internal, "%w", err)
+		return nil, fault.New(fault.Internal, "%w", err)
 	}
-	raw := make([]byte, 32)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fault.New(fault.Internal, "randomness: %w", err)
+	k := make([]byte, 32)
+	if _, err := rand.Read(k); err != nil {
+		return nil, fault.New(fault.Internal, "randomness: %w", err)
 	}
-	t := hex.EncodeToString(raw)
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", fault.New(fault.Internal, "%w", err)
+		return nil, fault.New(fault.Internal, "%w", err)
 	}
-	_, err = f.WriteString(t + "\n")
+	_, err = f.WriteString(hex.EncodeToString(k) + "\n")
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return "", fault.New(fault.Internal, "%w", err)
+		return nil, fault.New(fault.Internal, "%w", err)
 	}
-	return t, nil
+	return k, nil
 }

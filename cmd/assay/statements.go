@@ -1,10 +1,13 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/assay-tee/assay/corim/profiles"
 	"github.com/assay-tee/assay/endorse"
+	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/builtin"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -46,4 +49,50 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []
 		}
 	}
 	return b.Set(), nil
+}
+
+// launchNames is what "measurement" means for a TEE whose own name for it is another.
+var launchNames = map[string]string{"tdx": "mr_td", "sgx": "mr_enclave", "se": "image_hdr_tags"}
+
+// otherNames are spellings that people use for claims.
+var otherNames = map[string]string{
+	"mrtd": "mr_td", "mrenclave": "mr_enclave", "mrsigner": "mr_signer", "mrseam": "mr_seam", "mrconfigid": "mr_config_id",
+	"mrowner": "mr_owner", "mrownerconfig": "mr_owner_config", "rtmr0": "rtmr_0", "rtmr1": "rtmr_1", "rtmr2": "rtmr_2", "rtmr3": "rtmr_3",
+	"hostdata": "host_data", "chipid": "chip_id",
+}
+
+// inNamesOf gives the expectations the names that evidence of a TEE has; tee is "" when there are several.
+func inNamesOf(tee string, expect []endorse.Expectation) []endorse.Expectation {
+	own := make([]endorse.Expectation, len(expect))
+	for i, x := range expect {
+		x.Name = strings.ToLower(x.Name)
+		if n, ok := otherNames[x.Name]; ok {
+			x.Name = n
+		}
+		if n, ok := launchNames[tee]; ok && x.Name == "measurement" {
+			x.Name = n
+		}
+		own[i] = x
+	}
+	return own
+}
+
+// teeOf is the one TEE that all evidence is of, by its form, or "".
+func teeOf(evs []evidence.Evidence) (string, error) {
+	table, err := builtin.New()
+	if err != nil {
+		return "", err
+	}
+	tee := ""
+	for i, ev := range evs {
+		row, err := table.For(ev)
+		if err != nil {
+			return "", nil // told when it is authenticated
+		}
+		if i > 0 && row.Name != tee {
+			return "", nil
+		}
+		tee = row.Name
+	}
+	return tee, nil
 }

@@ -136,11 +136,15 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, expect)
+	evs, err := a.readEvidence(args, f.as)
 	if err != nil {
 		return nil, err
 	}
-	evs, err := a.readEvidence(args, f.as)
+	tee, err := teeOf(evs)
+	if err != nil {
+		return nil, err
+	}
+	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, inNamesOf(tee, expect))
 	if err != nil {
 		return nil, err
 	}

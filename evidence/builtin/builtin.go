@@ -4,6 +4,7 @@ package builtin
 
 import (
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/evidence/sgx"
 	"github.com/assay-tee/assay/evidence/snp"
 	"github.com/assay-tee/assay/evidence/tdx"
@@ -37,10 +38,15 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	se, err := secex.New(secex.Config{})
+	if err != nil {
+		return nil, err
+	}
 	return &Table{rows: []Row{
 		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
 		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
 		{Name: sgx.Name, Driver: x, Detect: sgx.Detect, Inspector: x},
+		{Name: secex.Name, Driver: se, Detect: secex.Detect, Inspector: se},
 	}}, nil
 }
 

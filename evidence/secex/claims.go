@@ -92,12 +92,6 @@ func authority(host *HostKey) claim.Authority {
 }
 
 func claims(a *answer, add Additional, h *Header, host *HostKey) claim.Object {
-	opt := func(b []byte) claim.Node {
-		if b == nil {
-			return claim.Null()
-		}
-		return claim.H(b)
-	}
 	m := func(n string, v claim.Node) claim.Member { return claim.Member{Name: n, Value: v} }
 	return claim.Object{
 		m("version", claim.U(uint64(h.Version))),

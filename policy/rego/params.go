@@ -22,6 +22,8 @@ type Params struct {
 	// TDX and SGX hold the settings for Intel's TEEs.
 	TDX TDX `json:"tdx"`
 	SGX SGX `json:"sgx"`
+	// SE holds the settings for IBM Secure Execution.
+	SE SE `json:"se"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
 	Custom json.RawMessage `json:"custom"`
 }
@@ -113,4 +115,10 @@ func fill(v reflect.Value) {
 			v.Set(reflect.MakeMap(v.Type()))
 		}
 	}
+}
+
+// SE are the settings of builtin/se.rego (specs ibm-se.md section 14).
+type SE struct {
+	AllowDump bool     `json:"allow_dump"` // images whose guests the host may dump, encrypted to the image's owner
+	CUIDs     []string `json:"cuids"`      // if any: the configuration UID must be one of them, in lower-case hex
 }
