@@ -96,22 +96,11 @@ func (a *app) corimCreate(f corimCreateFlags) error {
 
 // snpManifest makes one reference triple per combination of alternatives and kind of signing key.
 func snpManifest(f corimCreateFlags, expect []endorse.Expectation) (*corim.Manifest, error) {
-	id := claim.Text(claim.TagNone, f.id)
-	if f.id == "" {
-		u := make([]byte, 16)
-		if _, err := rand.Read(u); err != nil {
-			return nil, fault.New(fault.Internal, "randomness: %w", err)
-		}
-		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562 section 5.4
-		id = claim.Bytes(claim.TagNone, u)
+	m, err := newManifest(f)
+	if err != nil {
+		return nil, err
 	}
-	tag := corim.CoMID{TagIdentity: corim.TagIdentity{TagID: id, TagVersion: f.version}}
-	if f.tagID != "" {
-		tag.TagID = claim.Text(claim.TagNone, f.tagID)
-	}
-	if f.entity != "" {
-		tag.Entities = []corim.Entity{{Name: f.entity, Roles: []int64{0, 1}}}
-	}
+	tag := &m.CoMIDs[0]
 	states := [][]claim.Element{nil}
 	for _, x := range expect {
 		var next [][]claim.Element
@@ -133,7 +122,29 @@ func snpManifest(f corimCreateFlags, expect []endorse.Expectation) (*corim.Manif
 			tag.Triples.Reference = append(tag.Triples.Reference, corim.ValueTriple{Environment: amdsnp.Class(vlek), Elements: s})
 		}
 	}
-	return &corim.Manifest{ID: id, Profile: amdsnp.ID, CoMIDs: []corim.CoMID{tag}}, nil
+	m.Profile = amdsnp.ID
+	return m, nil
+}
+
+// newManifest is a manifest with one CoMID and nothing in it yet.
+func newManifest(f corimCreateFlags) (*corim.Manifest, error) {
+	id := claim.Text(claim.TagNone, f.id)
+	if f.id == "" {
+		u := make([]byte, 16)
+		if _, err := rand.Read(u); err != nil {
+			return nil, fault.New(fault.Internal, "randomness: %w", err)
+		}
+		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562 section 5.4
+		id = claim.Bytes(claim.TagNone, u)
+	}
+	tag := corim.CoMID{TagIdentity: corim.TagIdentity{TagID: id, TagVersion: f.version}}
+	if f.tagID != "" {
+		tag.TagID = claim.Text(claim.TagNone, f.tagID)
+	}
+	if f.entity != "" {
+		tag.Entities = []corim.Entity{{Name: f.entity, Roles: []int64{0, 1}}}
+	}
+	return &corim.Manifest{ID: id, CoMIDs: []corim.CoMID{tag}}, nil
 }
 
 const maxStates = 4096

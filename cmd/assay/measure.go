@@ -34,7 +34,7 @@ a drop-in for it.`,
   assay measure snp --ovmf OVMF.fd --vcpus 1-512 --vcpu-type EPYC-Milan --format corim --key publisher.key -o guest.corim
   assay measure explain 915c74… --firmware OVMF.fd --kernel vmlinuz`,
 	}
-	c.AddCommand(newMeasureSNPCmd(a), newMeasureSEVCmd(a, false), newMeasureSEVCmd(a, true), newMeasureIDBlockCmd(a), newSEVSNPMeasureCmd(a))
+	c.AddCommand(newMeasureSNPCmd(a), newMeasureSEVCmd(a, false), newMeasureSEVCmd(a, true), newMeasureIDBlockCmd(a), newSEVSNPMeasureCmd(a), newMeasureSeCmd(a))
 	return c
 }
 
@@ -154,6 +154,11 @@ func (a *app) writeCoRIM(w io.Writer, o *measureOut, p *statement.Prediction) er
 	if err != nil {
 		return err
 	}
+	return o.writeSigned(w, b)
+}
+
+// writeSigned writes a manifest, signed when there is a key.
+func (o *measureOut) writeSigned(w io.Writer, b []byte) error {
 	if o.key != "" {
 		key, err := keys.Load(o.key)
 		if err != nil {
@@ -163,7 +168,7 @@ func (a *app) writeCoRIM(w io.Writer, o *measureOut, p *statement.Prediction) er
 			return err
 		}
 	}
-	_, err = w.Write(b)
+	_, err := w.Write(b)
 	return err
 }
 

@@ -85,6 +85,7 @@ func verbs(a *app) []*cobra.Command {
 		newSecretCmd(a),
 		newTicketCmd(a),
 		newDemoCmd(a),
+		newSeCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
 	}

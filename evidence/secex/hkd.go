@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -279,4 +280,13 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// HostKeys verifies the host key documents among blobs (DER or PEM), with the chain and the lists among them.
+func HostKeys(blobs [][]byte, anchors *evidence.Anchors, at time.Time) ([]HostKey, error) {
+	m := &material{hostKeys: HostKeyConfig{Time: at, Roots: anchors.Roots()}}
+	for _, b := range blobs {
+		m.addCertificates(b)
+	}
+	return VerifyHostKeys(m.hostKeys)
 }

@@ -70,6 +70,9 @@ type RequestConfig struct {
 	HostKeys []*ecdh.PublicKey // host keys of the machines that may answer, verified by the caller; 1 to 255
 	Flags    Flags             // FlagNonce is added
 	Rand     io.Reader         // nil: crypto/rand
+	// KeepARPK keeps the request protection key in the result, for operators who verify the answer by hand and delete it
+	// then. A server keeps the measurement key instead.
+	KeepARPK bool
 
 	customer                        *ecdh.PrivateKey
 	arpk, iv, measurementKey, nonce []byte
@@ -82,6 +85,7 @@ type Request struct {
 	MeasurementKey []byte // 64 bytes; whoever holds it can make a measurement
 	Nonce          []byte // 16 bytes
 	Hosts          []PHKH // the machines that can open the request
+	ARPK           []byte // request protection key; only with RequestConfig.KeepARPK
 }
 
 // NewRequest builds an attestation request of version 1. The request protection key and the customer's private key are
@@ -146,7 +150,11 @@ func NewRequest(cfg RequestConfig) (*Request, error) {
 		return nil, err
 	}
 	r.Bytes = g.Seal(b, cfg.iv, append(bytes.Clone(cfg.measurementKey), cfg.nonce...), b)
-	clear(cfg.arpk)
+	if cfg.KeepARPK {
+		r.ARPK = cfg.arpk
+	} else {
+		clear(cfg.arpk)
+	}
 	return r, nil
 }
 
