@@ -19,6 +19,8 @@ type appraisals struct {
 type appraised struct {
 	a   *appraise.Appraisal
 	set *endorse.Set // the statements it was made with
+	// initData are the claims of a document that hardware was found to bind.
+	initData []byte
 }
 
 func newAppraisals(n int) *appraisals {

@@ -97,7 +97,7 @@ type TokenInput struct {
 	Nonce      string
 	Key        json.RawMessage // canonical JWK of the attested key
 	Additional string          // additional_evidence as transmitted
-	InitData   string          // TOML text, "" when there was none
+	InitData   json.RawMessage // init_data_claims of a document that hardware binds; nil when there is none
 	Now        time.Time
 }
 

@@ -184,7 +184,7 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	if att.IsAproxy() {
 		rec.Event = "host_chosen_binding"
 	}
-	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att))
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att, x))
 	if err != nil {
 		return "", err
 	}
@@ -264,7 +264,7 @@ func (s *Server) mayHave(ctx context.Context, c *call, sess store.Session, x app
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att))
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att, x))
 	if err != nil {
 		return nil, err
 	}
@@ -287,11 +287,11 @@ func tokenClaims(token string) ([]byte, error) {
 	return out, fault.As(fault.Internal, err)
 }
 
-func (s *Server) tokenInput(sess store.Session, att *rcar.Attestation) TokenInput {
+func (s *Server) tokenInput(sess store.Session, att *rcar.Attestation, x appraised) TokenInput {
 	tee, _ := rcar.ParseTEE(sess.TEE)
 	in := TokenInput{TEE: tee.Name, Class: string(tee.Class), Nonce: sess.Nonce, Key: att.Key.JSON(), Additional: att.Additional, Now: s.cfg.Clock()}
-	if att.InitData != nil {
-		in.InitData = att.InitData.Body
+	if x.initData != nil {
+		in.InitData = x.initData
 	}
 	return in
 }

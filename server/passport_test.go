@@ -27,7 +27,7 @@ func issuing(t *testing.T, key *keys.Private) func(*server.Config) {
 	}
 	return func(c *server.Config) {
 		c.Parts.Issue = func(_ context.Context, a *appraise.Appraisal, d *policy.Decision, in server.TokenInput) (string, error) {
-			out, err := is.Issue(a, d, result.Options{Time: in.Now, RuntimeData: in.RuntimeClaims()})
+			out, err := is.Issue(a, d, result.Options{Time: in.Now, RuntimeData: in.RuntimeClaims(), InitData: in.InitData})
 			return string(out), err
 		}
 	}

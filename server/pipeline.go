@@ -19,9 +19,6 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	if !ok || !tee.Primary {
 		return appraised{}, fault.New(fault.Unsupported, "%q cannot be the primary evidence", sess.TEE)
 	}
-	if att.InitData != nil {
-		return appraised{}, fault.New(fault.Unsupported, "init-data is not served")
-	}
 	if att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe {
 		return appraised{}, release.Deny(release.BindingUnsafe, "evidence of an SVSM guest behind aproxy: no reference value says that this build fixes what REPORT_DATA commits to; see the option for host-chosen bindings")
 	}
@@ -30,6 +27,10 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 		return appraised{}, err
 	}
 	lead, err := s.authenticate(ctx, sess, tee, att.Primary, digests, att.Key.JSON(), now)
+	if err != nil {
+		return appraised{}, err
+	}
+	initData, err := checkInitData(tee, att.InitData, lead)
 	if err != nil {
 		return appraised{}, err
 	}
@@ -50,7 +51,7 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	}
 	set := s.live.get().Statements()
 	a, err := appraise.Appraise(in, set)
-	return appraised{a: a, set: set}, err
+	return appraised{a: a, set: set, initData: initData}, err
 }
 
 // authenticate is stage 1 for one piece; with several digests (protocol 0.1.0) any may match.

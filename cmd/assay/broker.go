@@ -186,7 +186,7 @@ func (a *app) issuer(c serveConfig, p *serverParts) error {
 	}
 	p.JWKS = func() []byte { return jwks }
 	p.Issue = func(_ context.Context, ap *appraise.Appraisal, d *policy.Decision, in server.TokenInput) (string, error) {
-		t, err := is.Issue(ap, d, result.Options{Time: in.Now, Confirm: true, RuntimeData: in.RuntimeClaims()})
+		t, err := is.Issue(ap, d, result.Options{Time: in.Now, Confirm: true, RuntimeData: in.RuntimeClaims(), InitData: in.InitData})
 		return string(t), err
 	}
 	return nil

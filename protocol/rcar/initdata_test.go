@@ -1,0 +1,90 @@
+package rcar
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/internal/fault"
+)
+
+func TestInitDataVectors(t *testing.T) {
+	var v struct {
+		Documents []struct {
+			Name, TOML, Digest string
+			File               string            `json:"toml_file"`
+			Fields             map[string]string `json:"expected_fields"`
+			Claims             map[string]any    `json:"expected_init_data_claims"`
+			Keys               []string          `json:"expected_claims_keys"`
+		}
+		Negative []struct {
+			Name, TOML, TEE, Expect, Reason, Field string
+			Format                                 string
+		}
+	}
+	vectors(t, "kbs/init-data.json", &v)
+	if len(v.Documents) != 10 {
+		t.Fatalf("%d documents", len(v.Documents))
+	}
+	for _, d := range v.Documents {
+		if d.File != "" {
+			b, err := os.ReadFile(filepath.Join(os.Getenv("ASSAY_VECTORS"), "kbs", d.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.TOML = string(b)
+		}
+		doc, err := InitData{Format: "toml", Body: d.TOML}.Parse()
+		if err != nil || hex.EncodeToString(doc.Digest) != d.Digest {
+			t.Errorf("%s: %v", d.Name, err)
+			continue
+		}
+		var claims map[string]any
+		if err := json.Unmarshal(doc.Claims, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d.Claims, claims); d.Claims != nil && diff != "" {
+			t.Errorf("%s: %s", d.Name, diff)
+		}
+		for _, k := range d.Keys {
+			if claims[k] == nil {
+				t.Errorf("%s: no %s", d.Name, k)
+			}
+		}
+		fit, err := evidence.ExpectFit(doc.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{"snp.HOST_DATA", "tdx.MRCONFIGID", "sgx.CONFIGID"} {
+			if _, err := fit.Check(f, unhex(t, d.Fields[f])); err != nil {
+				t.Errorf("%s: %v", d.Name, err)
+			}
+		}
+	}
+	for _, n := range v.Negative {
+		if n.Reason != "malformed" {
+			continue
+		}
+		if _, err := (InitData{Format: "toml", Body: n.TOML}).Parse(); !fault.Is(err, fault.Malformed) {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+	}
+}
+
+func FuzzInitData(f *testing.F) {
+	f.Add("version = \"0.1.0\"\nalgorithm = \"sha256\"\n[data]\n\"aa.toml\" = \"a = 1\"\n\"policy.rego\" = \"policy_data := {}\"\n")
+	f.Fuzz(func(t *testing.T, body string) {
+		d, err := InitData{Format: "toml", Body: body}.Parse()
+		if err != nil {
+			return
+		}
+		if !json.Valid(d.Claims) {
+			t.Fatalf("claims are not JSON: %q", d.Claims)
+		}
+	})
+}
