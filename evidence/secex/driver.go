@@ -4,17 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"slices"
-	"time"
 
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/internal/sealed"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/jsonx"
+	"github.com/assay-tee/assay/internal/lru"
 )
 
 // Name is the name of the driver and the "tee" of the KBS protocol.
@@ -34,11 +32,13 @@ type Config struct {
 type Driver struct {
 	seal  *sealer
 	flags Flags
+	known *lru.Cache[[32]byte, *material] // verified documents, by all that they were verified with
 }
 
 // New checks cfg.
 func New(cfg Config) (*Driver, error) {
-	d := &Driver{flags: cfg.Flags | FlagNonce | FlagImagePHKH | FlagAttestationPHKH}
+	d := &Driver{flags: cfg.Flags | FlagNonce | FlagImagePHKH | FlagAttestationPHKH,
+		known: lru.New[[32]byte, *material](lru.Config{MaxEntries: 64, MaxBytes: 16 << 20})}
 	if d.flags&^knownFlags != 0 {
 		return nil, fault.New(fault.Usage, "attestation flags %#016x are not known", uint64(d.flags&^knownFlags))
 	}
@@ -69,11 +69,7 @@ func (d *Driver) Challenge(_ context.Context, req evidence.ChallengeRequest) (*e
 	if req.Time.IsZero() || req.Anchors == nil || len(req.Session) < 16 || req.Lifetime <= 0 {
 		return nil, fault.New(fault.Internal, "a challenge needs a clock, anchors, a session id of at least 16 bytes and a lifetime")
 	}
-	mat, err := collect(req.Collateral, req.Anchors, req.Time)
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := VerifyHostKeys(mat.hostKeys)
+	mat, err := d.material(req.Collateral, req.Anchors, req.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +77,7 @@ func (d *Driver) Challenge(_ context.Context, req evidence.ChallengeRequest) (*e
 		return nil, errNoHeader()
 	}
 	cfg := RequestConfig{Flags: d.flags}
-	for _, h := range hosts {
+	for _, h := range mat.hosts {
 		cfg.HostKeys = append(cfg.HostKeys, h.Key)
 	}
 	r, err := NewRequest(cfg)
@@ -203,12 +199,8 @@ func (d *Driver) Authenticate(_ context.Context, ev evidence.Evidence, env evide
 	if err != nil {
 		return nil, err
 	}
-	mat, err := collect(env.Collateral, env.Anchors, env.Time)
-	if err != nil {
-		return nil, err
-	}
 	// "Validity and revocation are judged when the request is built and again when the answer is verified."
-	hosts, err := VerifyHostKeys(mat.hostKeys)
+	mat, err := d.material(env.Collateral, env.Anchors, env.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +208,7 @@ func (d *Driver) Authenticate(_ context.Context, ev evidence.Evidence, env evide
 	if err != nil {
 		return nil, err
 	}
-	host, err := checkHosts(s, add, hosts)
+	host, err := checkHosts(s, add, mat.hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -314,54 +306,4 @@ func checkHosts(s *session, add Additional, hosts []HostKey) (*HostKey, error) {
 
 func errNoHeader() error {
 	return fault.New(fault.Unavailable, "no reference header: hand over the SE image, or the header cut out of it, with --collateral")
-}
-
-// material is what the operator handed over, sorted by what it is.
-type material struct {
-	hostKeys HostKeyConfig
-	headers  []*Header
-}
-
-const maxHeaders = 256
-
-// collect sorts the blobs of the collateral: SE headers and images, certificates and lists in DER or PEM. What is none
-// of these belongs to other drivers and is passed over.
-func collect(c evidence.Collateral, anchors *evidence.Anchors, at time.Time) (*material, error) {
-	m := &material{hostKeys: HostKeyConfig{Time: at, Roots: anchors.Roots()}}
-	if c == nil {
-		return m, nil
-	}
-	for _, blob := range c.Given() {
-		if h, _, err := FindHeader(blob); err == nil {
-			if len(m.headers) == maxHeaders {
-				return nil, fault.New(fault.Malformed, "more than %d reference headers", maxHeaders)
-			}
-			if !slices.ContainsFunc(m.headers, func(x *Header) bool { return x.Tags == h.Tags }) {
-				m.headers = append(m.headers, h)
-			}
-			continue
-		}
-		m.addCertificates(blob)
-	}
-	return m, nil
-}
-
-func (m *material) addCertificates(blob []byte) {
-	ders := [][]byte{blob}
-	if blk, rest := pem.Decode(blob); blk != nil {
-		for ders = nil; blk != nil; blk, rest = pem.Decode(rest) {
-			ders = append(ders, blk.Bytes)
-		}
-	}
-	for _, der := range ders {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			if c.PublicKeyAlgorithm == x509.ECDSA {
-				m.hostKeys.Documents = append(m.hostKeys.Documents, c)
-			} else {
-				m.hostKeys.Chain = append(m.hostKeys.Chain, c)
-			}
-		} else if l, err := x509.ParseRevocationList(der); err == nil {
-			m.hostKeys.Lists = append(m.hostKeys.Lists, l)
-		}
-	}
 }

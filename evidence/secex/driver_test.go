@@ -323,3 +323,41 @@ func TestAddedSecretReachesOnlyTheAttestedGuest(t *testing.T) {
 		t.Errorf("locked store: %v", err)
 	}
 }
+
+// What was verified once is remembered by all that it rested on; none of it makes a later refusal impossible.
+func TestRememberedDocumentsAreJudgedByTheClock(t *testing.T) {
+	w := newWorld(t, true)
+	ch := w.challenge()
+	ans := w.answer(ch, digest())
+	for range 2 {
+		if _, err := w.verify(ch, ans, digest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	coll := w.collateral() // the lists below are those that were remembered
+	for name, tc := range map[string]struct {
+		at   time.Time
+		want fault.Class
+	}{
+		"lists run out":        {w.now.AddDate(0, 2, 0), fault.Binding}, // the challenge is over before that
+		"before the lists":     {w.now.Add(-2 * time.Hour), fault.Unavailable},
+		"before the documents": {w.now.AddDate(-2, 0, 0), fault.Stale},
+	} {
+		raw, err := json.Marshal(ans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bind, err := evidence.ExpectFit(digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := evidence.Env{Time: w.now, Binding: bind, Anchors: w.anchors(), Collateral: coll, Session: w.session}
+		if _, err := w.driver.Authenticate(context.Background(), evidence.Evidence{Data: raw}, env); err != nil {
+			t.Fatal(err)
+		}
+		env.Time = tc.at
+		if _, err := w.driver.Authenticate(context.Background(), evidence.Evidence{Data: raw}, env); !fault.Is(err, tc.want) {
+			t.Errorf("%s: class %v, want %v: %v", name, fault.ClassOf(err), tc.want, err)
+		}
+	}
+}

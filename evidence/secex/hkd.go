@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -38,8 +37,8 @@ type HostKeyConfig struct {
 
 const (
 	maxDocuments     = 1024
-	maxChainCerts    = 16
-	maxLists         = 64
+	maxChainCerts    = 256
+	maxLists         = 256
 	maxIntermediates = 3
 )
 
@@ -77,13 +76,21 @@ func VerifyHostKeys(cfg HostKeyConfig) ([]HostKey, error) {
 		if revokedBy(list, path[i-1]) {
 			return nil, fault.New(fault.Revoked, "certificate %q is revoked by the list of %q", path[i-1].Subject.CommonName, path[i].Subject.CommonName)
 		}
-		until = earlier(until, list.NextUpdate)
+		from, until = later(from, list.ThisUpdate), earlier(until, list.NextUpdate)
 	}
 	list, err := validList(signer, cfg.Lists, cfg.Time)
 	if err != nil {
 		return nil, err
 	}
-	until = earlier(until, list.NextUpdate)
+	from, until = later(from, list.ThisUpdate), earlier(until, list.NextUpdate)
+	// A list that is not valid now may say something else once it is.
+	for _, l := range cfg.Lists {
+		if l.ThisUpdate.After(cfg.Time) {
+			until = earlier(until, l.ThisUpdate.Add(-time.Second))
+		} else if l.NextUpdate.Before(cfg.Time) {
+			from = later(from, l.NextUpdate.Add(time.Second))
+		}
+	}
 	out := make([]HostKey, 0, len(cfg.Documents))
 	for _, d := range cfg.Documents {
 		k, err := verifyDocument(d, signer, cfg)
@@ -280,13 +287,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// HostKeys verifies the host key documents among blobs (DER or PEM), with the chain and the lists among them.
-func HostKeys(blobs [][]byte, anchors *evidence.Anchors, at time.Time) ([]HostKey, error) {
-	m := &material{hostKeys: HostKeyConfig{Time: at, Roots: anchors.Roots()}}
-	for _, b := range blobs {
-		m.addCertificates(b)
-	}
-	return VerifyHostKeys(m.hostKeys)
 }
