@@ -2,7 +2,6 @@ package result
 
 import (
 	"bytes"
-	"encoding/base64"
 	"math"
 	"slices"
 	"strconv"
@@ -231,7 +230,7 @@ func akpub(m jsonx.Member) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	b, err := unbase64(s)
 	if err != nil || len(b) == 0 {
 		return nil, fault.New(fault.Malformed, "akpub is not base64url")
 	}
@@ -246,7 +245,7 @@ func nonce(m jsonx.Member) ([]byte, error) {
 		return nil, err
 	}
 	s = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(s, "="))
-	b, err := base64.RawURLEncoding.DecodeString(s)
+	b, err := unbase64(s)
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "%s is not base64", m.Name)
 	}

@@ -44,12 +44,21 @@ func splitJWS(token []byte) (h header, payload []byte, err error) {
 	}
 	var raw [3][]byte
 	for i, p := range parts {
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(string(p)); err != nil || len(raw[i]) == 0 {
+		if raw[i], err = unbase64(string(p)); err != nil || len(raw[i]) == 0 {
 			return h, nil, fault.New(fault.Malformed, "part %d of the JWT is not base64url", i+1)
 		}
 	}
 	h, err = parseHeader(raw[0])
 	return h, raw[1], err
+}
+
+// unbase64 is base64url without padding, and strictly: encoding/base64 skips line ends, and trailing bits that are not
+// zero would give one token many texts.
+func unbase64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, fault.New(fault.Malformed, "line ends inside of base64url")
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(s)
 }
 
 func parseHeader(b []byte) (h header, err error) {
