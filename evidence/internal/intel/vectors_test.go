@@ -194,3 +194,16 @@ func TestManifestCases(t *testing.T) {
 		t.Error("no case was read")
 	}
 }
+
+// realPair is a real quote with real collateral at an instant at which everything is valid.
+func realPair(tb testing.TB) (evidence.Evidence, evidence.Env) {
+	tb.Helper()
+	dir := filepath.Join(vectors(tb), "intel")
+	g := given{}
+	for _, f := range []string{"tcbinfo/tdx-90c06f000000-v3-e18-20260112.json", "identity/td_qe-e18-20260112.json", "crl/pck-platform-20260112.der",
+		"crl/root-20250320.der", "chains/tcb-signing-2025-2032.pem"} {
+		g = append(g, load(tb, dir, f))
+	}
+	return evidence.Evidence{Data: load(tb, dir, "quotes", "tdx-v4-4927b75a19a0.bin")},
+		evidence.Env{Time: time.Date(2026, 1, 27, 12, 0, 0, 0, time.UTC), Binding: evidence.UnboundUnsafe(), Anchors: evidence.BuiltinAnchors(), Collateral: g}
+}
