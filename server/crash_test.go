@@ -148,3 +148,8 @@ func TestLostLedgerStopsReleases(t *testing.T) {
 		t.Errorf("after its return: %q %v", got, err)
 	}
 }
+
+func decrypt(priv jwe.PrivateKey, body string) (string, error) {
+	out, err := jwe.Decrypt(priv, []byte(body))
+	return string(out), err
+}
