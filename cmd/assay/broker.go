@@ -25,11 +25,9 @@ import (
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/keys"
 	"github.com/assay-tee/assay/policy"
-	"github.com/assay-tee/assay/release/seal"
 	"github.com/assay-tee/assay/result"
 	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/store"
-	"github.com/assay-tee/assay/store/sqlite"
 )
 
 // broker is a running verifier and key broker: the server and what has to be closed after it.
@@ -57,12 +55,15 @@ func (a *app) newBroker(ctx context.Context, c serveConfig, log *slog.Logger) (*
 	if parts.Load, err = a.loader(c, parts.signers); err != nil {
 		return nil, err
 	}
-	if b.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(c.State, "assay.db")}); err != nil {
+	if b.store, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
 	cfg := server.Config{Store: b.store, Parts: parts.Parts, Clock: a.now, Log: log, Explain: c.Explain, Secure: c.TLS.Cert != "",
 		AcceptHostChosenBindingUnsafe: c.SVSMHostBinding}
-	if cfg.Sealer, err = seal.LoadOrCreate(filepath.Join(c.State, "seal.age")); err == nil {
+	if cfg.Sealer, err = loadSealer(c); err == nil {
+		err = a.trust(c, &cfg)
+	}
+	if err == nil {
 		if cfg.Admins, err = c.admins(); err == nil {
 			b.adminToken, err = adminToken(filepath.Join(c.State, "admin.token"))
 		}

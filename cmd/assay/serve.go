@@ -50,6 +50,7 @@ SIGTERM: releases under way are finished.`,
 	fl.BoolVar(&printConfig, "print-config", false, "print the configuration in force, with what each key means, and exit")
 	fl.StringVar(&c.Listen, "listen", c.Listen, "`ADDRESS` to listen on")
 	fl.StringVar(&c.State, "state", c.State, "`DIR` for the database and the keys")
+	fl.StringVar(&c.DB, "db", "", "share a PostgreSQL database between servers: `URL` postgres://…; empty is SQLite in the state directory")
 	fl.StringArrayVar(&c.Anchors, "anchor", nil, "whom to believe: `FILE` (repeatable)")
 	fl.StringArrayVar(&c.Statements, "statement", nil, "a signed statement from `FILE` (repeatable)")
 	fl.StringArrayVar(&c.Policies, "policy", nil, "Rego from `FILE`: package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
@@ -65,7 +66,7 @@ SIGTERM: releases under way are finished.`,
 func overlay(cmd *cobra.Command, dst *serveConfig, flags serveConfig) {
 	for name, set := range map[string]func(){
 		"listen": func() { dst.Listen = flags.Listen }, "state": func() { dst.State = flags.State },
-		"anchor": func() { dst.Anchors = flags.Anchors }, "statement": func() { dst.Statements = flags.Statements },
+		"db": func() { dst.DB = flags.DB }, "anchor": func() { dst.Anchors = flags.Anchors }, "statement": func() { dst.Statements = flags.Statements },
 		"policy": func() { dst.Policies = flags.Policies }, "params": func() { dst.Params = flags.Params },
 		"collateral": func() { dst.Collateral = flags.Collateral }, "offline": func() { dst.Offline = flags.Offline },
 		"explain": func() { dst.Explain = flags.Explain }, "insecure-simulator": func() { dst.InsecureSimulator = flags.InsecureSimulator },

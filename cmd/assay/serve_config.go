@@ -15,24 +15,31 @@ import (
 // serveConfig is the configuration file of `assay serve` (TOML). The comments are its manual: --print-config prints
 // them. A key that nobody knows is an error.
 type serveConfig struct {
-	Listen string `toml:"listen" comment:"Address to listen on. Guests and administrators use the same one."`
-	State  string `toml:"state" comment:"Directory for what the server keeps: assay.db (sessions, tickets, sealed secrets, log), seal.age (opens the secrets;\nback it up apart from the database), token.key (signs results) and admin.token. Made at the first start, mode 0700."`
-	TLS    struct {
+	Listen  string `toml:"listen" comment:"Address to listen on. Guests and administrators use the same one."`
+	State   string `toml:"state" comment:"Directory for what the server keeps: assay.db (sessions, tickets, sealed secrets, log), seal.age (opens the secrets;\nback it up apart from the database), token.key (signs results) and admin.token. Made at the first start, mode 0700."`
+	DB      string `toml:"db" comment:"postgres://USER@HOST/DATABASE to share sessions, tickets, secrets and policies between servers; they need the same\nseal_key and token_key. Empty: SQLite in the state directory. The URL may hold a password: it is never logged."`
+	SealKey string `toml:"seal_key" comment:"age identity that seals secrets at rest, mode 0600; empty: seal.age in the state directory."`
+	TLS     struct {
 		Cert string `toml:"cert" comment:"PEM certificate chain and private key. Without them the server speaks plain HTTP, which is for loopback, or behind a proxy."`
 		Key  string `toml:"key"`
 	} `toml:"tls"`
-	TokenKey          string        `toml:"token_key" comment:"Private key that signs results (ES256 for Trustee's clients); empty: token.key in the state directory."`
-	TokenDialect      string        `toml:"token_dialect" comment:"Form of the results that attest answers: trustee, veraison or 03."`
-	Anchors           []string      `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
-	Statements        []string      `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
-	Policies          []string      `toml:"policies" comment:"Rego files: package assay.extra adds to the built-in policy, package assay replaces it (docs/policy.md)."`
-	Params            string        `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`
-	Collateral        []string      `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
-	Offline           bool          `toml:"offline" comment:"Never fetch vendor data."`
-	Explain           bool          `toml:"explain" comment:"Tell guests why they were refused, by class and reason code. Without it the reason is only in the log."`
-	SVSMHostBinding   bool          `toml:"accept_host_chosen_binding_unsafe" comment:"Release to SVSM builds that let the host choose what REPORT_DATA commits to."`
-	InsecureSimulator bool          `toml:"insecure_simulator" comment:"Accept the simulator's roots. For trying things out only; every result is marked."`
-	Admins            []adminConfig `toml:"admin" comment:"Who may administer besides the holder of admin.token: name, hex SHA-256 of the bearer token, roles (admin, auditor,\nprovisioner, policy-author, relying-party)."`
+	TokenKey          string           `toml:"token_key" comment:"Private key that signs results (ES256 for Trustee's clients); empty: token.key in the state directory."`
+	TokenDialect      string           `toml:"token_dialect" comment:"Form of the results that attest answers: trustee, veraison or 03."`
+	Anchors           []string         `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
+	Statements        []string         `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
+	Policies          []string         `toml:"policies" comment:"Rego files: package assay.extra adds to the built-in policy, package assay replaces it (docs/policy.md)."`
+	Params            string           `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`
+	Collateral        []string         `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
+	Offline           bool             `toml:"offline" comment:"Never fetch vendor data."`
+	Explain           bool             `toml:"explain" comment:"Tell guests why they were refused, by class and reason code. Without it the reason is only in the log."`
+	SVSMHostBinding   bool             `toml:"accept_host_chosen_binding_unsafe" comment:"Release to SVSM builds that let the host choose what REPORT_DATA commits to."`
+	InsecureSimulator bool             `toml:"insecure_simulator" comment:"Accept the simulator's roots. For trying things out only; every result is marked."`
+	AuthorizationMode string           `toml:"authorization_mode" comment:"How administrators are recognised: AuthenticatedAuthorization (tokens and JWTs), DenyAll, or InsecureAllowAll."`
+	ProtocolVersions  []string         `toml:"protocol_versions" comment:"Versions of the KBS protocol to serve; empty: 0.4.0, 0.2.0, 0.1.1 and 0.1.0."`
+	Passport          passportConfig   `toml:"passport" comment:"Results of other verifiers that are accepted as bearer tokens; without keys and roots none are."`
+	Providers         []providerConfig `toml:"identity_provider" comment:"Issuers of administrators' JWTs: issuer, audience, keys (PEM files), role of tokens that carry none (older kbs-client)."`
+	ACLs              []aclConfig      `toml:"acl" comment:"What a role of a JWT may call: role, allowed_endpoints (a regular expression from ^/kbs to $ over path and query).\nA role without a line has the permissions of the built-in role of that name."`
+	Admins            []adminConfig    `toml:"admin" comment:"Who may administer besides the holder of admin.token: name, hex SHA-256 of the bearer token, roles (admin, auditor,\nprovisioner, policy-author, relying-party)."`
 }
 
 type adminConfig struct {
