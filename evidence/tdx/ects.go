@@ -11,17 +11,21 @@ var classTD = claim.Bytes(claim.TagUUID, []byte{0xb9, 0xe5, 0xbe, 0x4f, 0x49, 0x
 // ects are the claims in CoRIM's terms, cmtype evidence: the TD, the TDX module, the quoting enclave, the platform.
 func (f *facts) ects() []claim.ECT {
 	r, t := f.result, f.td
-	svn := t.TEETCBSVN()
-	platform := []claim.Element{componentsElement("tdx", "platform.tee_tcb_svn", "TEE_TCB_SVN at 0", svn)}
-	if t.HasTDX15() {
-		platform = append(platform, componentsElement("tdx.current", "platform.tee_tcb_svn_2", "TEE_TCB_SVN_2 at 584", t.TEETCBSVN2()))
-	}
 	return []claim.ECT{
 		{Environment: claim.Environment{Class: claim.Class{ID: classTD}}, Elements: f.td10(), Authority: r.QE.Authority, Profile: intel.ProfileTDX, CMType: claim.CMEvidence},
-		{Environment: claim.Environment{Class: claim.Class{ID: intel.ClassSEAM}}, Elements: f.module(), Authority: r.QE.Authority, Profile: intel.ProfileIntel, CMType: claim.CMEvidence},
+		{Environment: claim.Environment{Class: claim.Class{ID: intel.ClassSEAM}}, Elements: r.ModuleElements(t.ModuleBytes(), f.module),
+			Authority: r.QE.Authority, Profile: intel.ProfileIntel, CMType: claim.CMEvidence},
 		r.QETuple(),
-		r.Platform(platform...),
+		r.PlatformWith(t.ModuleBytes(), f.platform),
 	}
+}
+
+func (f *facts) platform() []claim.Element {
+	els := []claim.Element{componentsElement("tdx", "platform.tee_tcb_svn", "TEE_TCB_SVN at 0", f.td.TEETCBSVN())}
+	if f.td.HasTDX15() {
+		els = append(els, componentsElement("tdx.current", "platform.tee_tcb_svn_2", "TEE_TCB_SVN_2 at 584", f.td.TEETCBSVN2()))
+	}
+	return els
 }
 
 func componentsElement(mkey, name, field string, svn [16]uint8) claim.Element {

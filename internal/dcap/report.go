@@ -81,6 +81,16 @@ func (r TDReport) TEETCBSVN2() [16]byte   { return [16]byte(r.b[584:600]) }  // 
 func (r TDReport) MRServiceTD() []byte    { return r.b[600:648] }            // type 3, 4
 func (r TDReport) Extended() ExtendedPart { return ExtendedPart(r.b[648:]) } // type 4
 
+// ModuleBytes are a copy of the fields that describe the TDX module: everything before TDATTRIBUTES and, from TDX 1.5 on,
+// TEE_TCB_SVN_2.
+func (r TDReport) ModuleBytes() []byte {
+	out := append(make([]byte, 0, 136), r.b[:120]...)
+	if r.HasTDX15() {
+		out = append(out, r.b[584:600]...)
+	}
+	return out
+}
+
 // ExtendedPart is what a body of type 4 adds (section 4; never seen in the field).
 type ExtendedPart []byte
 

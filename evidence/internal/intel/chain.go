@@ -26,6 +26,8 @@ type Chain struct {
 	issuerSHA [32]byte
 	root      root
 	platform  claim.ECT
+
+	module, tdPlatform, qe memo
 }
 
 // chainOf returns the verified chain of the certification data of q. Chains are kept by the bytes that they came in.

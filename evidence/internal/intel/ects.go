@@ -1,6 +1,7 @@
 package intel
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -159,12 +160,14 @@ func platformECT(c *Chain) claim.ECT {
 	return claim.ECT{Environment: env, Elements: els, Authority: c.Authority, Profile: ProfileIntel, CMType: claim.CMEvidence}
 }
 
-// Platform returns the platform environment with more elements about it.
-func (r *Result) Platform(more ...claim.Element) claim.ECT {
+// Platform returns the platform environment.
+func (r *Result) Platform() claim.ECT { return r.Chain.platform }
+
+// PlatformWith returns the platform environment with more elements about it, made once for the bytes that they are
+// made from.
+func (r *Result) PlatformWith(from []byte, more func() []claim.Element) claim.ECT {
 	e := r.Chain.platform
-	if len(more) > 0 {
-		e.Elements = slices.Concat(e.Elements, more)
-	}
+	e.Elements = r.Chain.tdPlatform.get(from, func() []claim.Element { return slices.Concat(e.Elements, more()) })
 	return e
 }
 
@@ -190,6 +193,8 @@ func EnclaveElements(prefix string, r dcap.EnclaveReport) []claim.Element {
 }
 
 func qeECT(r dcap.EnclaveReport, c *Chain) claim.ECT {
-	return claim.ECT{Environment: claim.Environment{Class: claim.Class{ID: ClassQE}}, Elements: EnclaveElements("qe.", r), Authority: c.Authority,
+	// All but REPORT_DATA, which names another attestation key after each boot and is no element.
+	els := c.qe.get(r[:320], func() []claim.Element { return EnclaveElements("qe.", dcap.EnclaveReport(bytes.Clone(r))) })
+	return claim.ECT{Environment: claim.Environment{Class: claim.Class{ID: ClassQE}}, Elements: els, Authority: c.Authority,
 		Profile: ProfileIntel, CMType: claim.CMEvidence}
 }
