@@ -1,12 +1,14 @@
 module github.com/assay-tee/assay/internal/oracle
 
-go 1.26.0
+go 1.26.4
 
 replace github.com/assay-tee/assay => ../..
 
 require (
 	github.com/assay-tee/assay v0.0.0-00010101000000-000000000000
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/google/go-sev-guest v0.15.0
+	github.com/google/go-tdx-guest v0.3.2-0.20260305110651-91f9a52f36c7
 )
 
 require (
