@@ -54,6 +54,8 @@ type Config struct {
 	Versions []rcar.Version
 	// AllowRSA15Unsafe lets clients of protocol 0.2.0 and later ask for RSA1_5. Those of 0.1.x know nothing else.
 	AllowRSA15Unsafe bool
+	// Version of the program, for /metrics.
+	Version string
 	// Secure marks cookies Secure; set when the server is reached over TLS.
 	Secure bool
 	// AcceptHostChosenBindingUnsafe releases to SVSM guests whose build lets the host choose what REPORT_DATA commits to

@@ -148,6 +148,7 @@ func (s *Server) attest(c *call, sess store.Session, rec *release.Record) (strin
 		return "", release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with auth")
 	}
 	token, err := s.judge(ctx, sess, att, perr, rec)
+	s.metrics.attested(sess.TEE, err)
 	state, kept := store.Attested, c.body
 	if err != nil {
 		state, kept = store.Failed, nil
@@ -247,6 +248,7 @@ func (s *Server) kbsFetch(c *call) error {
 	if err != nil {
 		return releaseFailed(err)
 	}
+	s.metrics.released(reply)
 	return c.raw("application/json", reply.Body)
 }
 

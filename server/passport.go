@@ -219,6 +219,7 @@ func (s *Server) fetchByToken(ctx context.Context, c *call, path string) (*relea
 	if err != nil {
 		return nil, releaseFailed(err)
 	}
+	s.metrics.released(reply)
 	return reply, nil
 }
 

@@ -43,6 +43,7 @@ func (s *Server) table() []route {
 	t := []route{
 		{"GET", "/healthz", native, open, 0, (*Server).healthz, false},
 		{"GET", "/readyz", native, open, 0, (*Server).readyz, false},
+		{"GET", "/metrics", native, open, 0, (*Server).metricsPage, false},
 		{"GET", "/.well-known/jwks.json", native, open, 0, (*Server).jwks, false},
 
 		{"POST", "/kbs/v0/auth", kbs, open, rcar.MaxAuthBody, (*Server).kbsAuth, false},
@@ -102,7 +103,11 @@ func (s *Server) Handler() http.Handler {
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
-			s.wrap(route{wire: wireOf(r.URL.Path), perm: open, handle: (*Server).notFound}).ServeHTTP(w, r)
+			handle := (*Server).notFound
+			if s.otherMethod(mux, r) {
+				handle = (*Server).wrongMethod
+			}
+			s.wrap(route{wire: wireOf(r.URL.Path), perm: open, handle: handle}).ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -128,10 +133,13 @@ func (s *Server) wrap(rt route) http.Handler {
 		rec.Header().Set("Cache-Control", "no-store")
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
 		start := time.Now()
+		s.metrics.active.Inc()
+		defer s.metrics.active.Dec()
 		err := s.run(rt, c)
 		if err != nil {
 			s.fail(rt.wire, c, err)
 		}
+		s.metrics.request(rt, r.Method, rec.status, int64(len(c.body)), rec.written, time.Since(start), err)
 		attrs := []any{"request", c.id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", time.Since(start).Milliseconds()}
 		if c.admin != nil {
 			attrs = append(attrs, "actor", c.admin.Name)
@@ -167,11 +175,21 @@ func (s *Server) readBody(c *call, limit int64) (body []byte, held int64, err er
 	if c.r.ContentLength > limit {
 		return nil, 0, fault.New(fault.Malformed, "the body has %d bytes; at most %d are read here", c.r.ContentLength, limit)
 	}
+	if c.r.ContentLength == 0 {
+		return nil, 0, nil
+	}
 	addr := clientAddress(c.r)
 	in := io.LimitReader(c.r.Body, limit+1)
+	first := int64(bodyChunk)
+	if c.r.ContentLength > 0 {
+		first = min(first, c.r.ContentLength+1)
+	}
 	for {
 		if len(body) == cap(body) {
 			n := int64(min(max(len(body), bodyChunk), 1<<20))
+			if body == nil {
+				n = first
+			}
 			if !s.bodies.take(addr, n) {
 				return nil, held, fault.New(fault.Unavailable, "too many bytes of requests are under way; try again")
 			}
@@ -196,7 +214,15 @@ func (s *Server) readBody(c *call, limit int64) (body []byte, held int64, err er
 
 type recorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	written int64
+}
+
+// Write counts what is sent.
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.written += int64(n)
+	return n, err
 }
 
 // WriteHeader remembers the status for the log.
@@ -211,6 +237,23 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (s *Server) badPath(c *call) error {
 	return &wireError{status: http.StatusNotFound, variant: rcar.InvalidRequestPath, detail: "Request path " + c.r.URL.Path + " is invalid",
 		err: fault.New(fault.Usage, "the path %q is not in its simplest form", c.r.URL.Path)}
+}
+
+// otherMethod reports whether the path is there for another method.
+func (s *Server) otherMethod(mux *http.ServeMux, r *http.Request) bool {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		o := *r
+		o.Method = m
+		if _, pattern := mux.Handler(&o); pattern != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) wrongMethod(c *call) error {
+	return &wireError{status: http.StatusMethodNotAllowed, variant: rcar.InvalidRequestPath, detail: "Request path " + c.r.URL.Path + " is invalid",
+		err: fault.New(fault.Usage, "%s does not know %s", c.r.URL.Path, c.r.Method)}
 }
 
 func (s *Server) notFound(c *call) error {

@@ -23,6 +23,7 @@ type Server struct {
 	authz     *authz
 	live      *live
 	passports *passports
+	metrics   *metrics
 	stop      context.CancelFunc
 	swept     chan struct{}
 	once      sync.Once
@@ -53,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, broker: broker, authz: auth, passports: passports, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
+		cfg: cfg, broker: broker, metrics: newMetrics(cfg.Version), authz: auth, passports: passports, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
 		pending: newPending(cfg.Limits.UnfinishedPerAddress), swept: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())

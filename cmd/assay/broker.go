@@ -58,7 +58,7 @@ func (a *app) newBroker(ctx context.Context, c serveConfig, log *slog.Logger) (*
 	if b.store, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
-	cfg := server.Config{Store: b.store, Parts: parts.Parts, Clock: a.now, Log: log, Explain: c.Explain, Secure: c.TLS.Cert != "",
+	cfg := server.Config{Version: version, Store: b.store, Parts: parts.Parts, Clock: a.now, Log: log, Explain: c.Explain, Secure: c.TLS.Cert != "",
 		AcceptHostChosenBindingUnsafe: c.SVSMHostBinding}
 	if cfg.Sealer, err = loadSealer(c); err == nil {
 		err = a.trust(c, &cfg)
