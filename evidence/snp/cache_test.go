@@ -8,31 +8,12 @@ import (
 	"github.com/assay-tee/assay/internal/fault"
 )
 
-func TestCacheIsBoundedAndForgetsTheOldest(t *testing.T) {
-	c := newCache[int](100)
-	key := func(i int) cacheKey { return cacheKey{content: [32]byte{byte(i), byte(i >> 8)}} }
-	for i := range 1000 {
-		c.put(key(i), i, 10)
-		c.get(key(0)) // used again and again, so it stays
-	}
-	if c.used != 100 || len(c.items) != 10 || c.order.Len() != 10 {
-		t.Errorf("%d bytes, %d items, %d in order", c.used, len(c.items), c.order.Len())
-	}
-	for _, i := range []int{0, 999, 991} {
-		if v, ok := c.get(key(i)); !ok || v != i {
-			t.Errorf("%d is gone", i)
+func TestCacheSwitchedOffKeepsNothing(t *testing.T) {
+	for size, want := range map[int]int{0: 0, 1 << 20: 1} {
+		c := newCache[int](size)
+		if c.Put(cacheKey{}, 1, 1<<10); c.Len() != want {
+			t.Errorf("a cache of %d bytes keeps %d entries, want %d", size, c.Len(), want)
 		}
-	}
-	if _, ok := c.get(key(990)); ok {
-		t.Error("the oldest is still there")
-	}
-	c.put(key(0), 7, 10)
-	if v, _ := c.get(key(0)); v != 0 || c.used != 100 {
-		t.Errorf("a second put changed the value to %d or the size to %d", v, c.used)
-	}
-	c.put(key(5000), 1, 101)
-	if _, ok := c.get(key(5000)); ok {
-		t.Error("what exceeds the whole cache is kept")
 	}
 }
 

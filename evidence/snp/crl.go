@@ -121,7 +121,7 @@ func (s *session) suppliedLists() [][]byte {
 		if sup.role == roleCRL {
 			out = append(out, sup.der)
 		} else if sup.role == roleUnknown && len(sup.der) <= maxCRLBytes {
-			if _, ok := s.d.chains.get(cacheKey{sha256.Sum256(sup.der), s.trust.id}); ok || s.trust.isIssuer(sup.der) {
+			if _, ok := s.d.chains.Get(cacheKey{sha256.Sum256(sup.der), s.trust.id}); ok || s.trust.isIssuer(sup.der) {
 				continue
 			}
 			if _, err := x509.ParseRevocationList(sup.der); err == nil {
@@ -138,7 +138,7 @@ func (s *session) suppliedLists() [][]byte {
 // crl verifies a list by the key of r. It returns nil for the list of another issuer.
 func (d *Driver) crl(der []byte, r *root) (*crl, error) {
 	key := cacheKey{sha256.Sum256(der), r.sha}
-	if l, ok := d.crls.get(key); ok {
+	if l, ok := d.crls.Get(key); ok {
 		return l, nil
 	}
 	if len(der) > maxCRLBytes {
@@ -155,6 +155,6 @@ func (d *Driver) crl(der []byte, r *root) (*crl, error) {
 		return nil, fault.New(fault.Signature, "the CRL in the name of %q is not signed by it", list.Issuer.CommonName)
 	}
 	l := &crl{list: list}
-	d.crls.put(key, l, 8*len(der)+1<<10)
+	d.crls.Put(key, l, int64(8*len(der)+1<<10))
 	return l, nil
 }

@@ -107,7 +107,7 @@ func (s *session) suppliedVEKs() (exact, loose []*vek, err error) {
 
 // vek decodes a certificate, or finds it decoded in the cache of verified ones.
 func (d *Driver) vek(t *trust, der []byte) (*vek, error) {
-	if c, ok := d.chains.get(cacheKey{sha256.Sum256(der), t.id}); ok {
+	if c, ok := d.chains.Get(cacheKey{sha256.Sum256(der), t.id}); ok {
 		return c.vek, nil
 	}
 	if len(der) > maxCertBytes {
@@ -157,10 +157,10 @@ func (s *session) given() []*library {
 	var out []*library
 	for _, blob := range s.env.Collateral.Given() {
 		key := cacheKey{content: sha256.Sum256(blob)}
-		lib, ok := s.d.given.get(key)
+		lib, ok := s.d.given.Get(key)
 		if !ok {
 			lib = readLibrary(blob)
-			s.d.given.put(key, lib, 2*len(blob)+4<<10)
+			s.d.given.Put(key, lib, int64(2*len(blob)+4<<10))
 		}
 		out = append(out, lib)
 	}

@@ -276,14 +276,14 @@ func namesIssuer(c *x509.Certificate) bool {
 // chain returns the verified chain of v, from the cache when the very bytes were verified under the very anchors.
 func (s *session) chain(ctx context.Context, v *vek) (*chain, error) {
 	key := cacheKey{v.sha, s.trust.id}
-	if c, ok := s.d.chains.get(key); ok {
+	if c, ok := s.d.chains.Get(key); ok {
 		return c, nil
 	}
 	issuers := s.trust.issuers(v.line, v.kind)
 	if len(issuers) > 0 {
 		c, err := verifyChain(v, issuers)
 		if err == nil {
-			s.d.chains.put(key, c, c.size())
+			s.d.chains.Put(key, c, int64(c.size()))
 		}
 		return c, err
 	}
