@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/internal/fault"
 )
@@ -134,7 +132,7 @@ func (b *Builder) admitAs(s *corim.Signed, sg *signer, sha string, data, content
 	if err != nil {
 		return nil, err
 	}
-	src := Source{Kind: "corim", Signer: sg.name, SignerKey: sg.keyID, Authority: sg.authority, Anchor: a.Name, Scope: a.Scope.String(),
+	src := Source{Kind: "corim", Signer: sg.name, SignerKey: sg.keyID, Authority: sg.authority, Anchor: a.Name, Scope: sg.scope,
 		Relaxations: union(s.Relaxations, m.Relaxations), SHA256: sha}
 	return b.admitManifest(m, src, sg, a, w, at, data)
 }
@@ -160,7 +158,7 @@ func (b *Builder) AdmitUnsigned(data []byte, principal string) (*Receipt, error)
 	src.Kind, src.Scope = "corim", "unsigned, on the word of "+principal
 	src.Relaxations = []string{"unsigned"}
 	src.SHA256 = sha
-	sg := &signer{anchor: &Anchor{Name: "unsigned, on the word of " + principal, Scope: Anything()}, name: principal, authority: src.Authority}
+	sg := &signer{anchor: &Anchor{Name: "unsigned, on the word of " + principal, Scope: Anything()}, name: principal, authority: src.Authority, scope: src.Scope}
 	return b.admitManifest(m, src, sg, sg.anchor, window{}, at, data)
 }
 
@@ -287,14 +285,11 @@ func (b *Builder) enter(m *corim.Manifest, parts [][]statementPart, srcs []*Sour
 		dep := Dependency{HRefs: d.HRefs}
 		for _, t := range d.Thumbprints {
 			dep.Thumbprints = append(dep.Thumbprints, t.String())
-			dep.Admitted = dep.Admitted || l.digests[thumbprint(t)]
+			dep.Admitted = dep.Admitted || l.named(t)
 		}
 		r.Dependencies = append(r.Dependencies, dep)
 	}
-	s256, s384, s512 := sha256.Sum256(data), sha512.Sum384(data), sha512.Sum512(data)
-	for _, d := range []claim.Digest{{Alg: claim.SHA256, Value: s256[:]}, {Alg: claim.SHA384, Value: s384[:]}, {Alg: claim.SHA512, Value: s512[:]}} {
-		l.digests[thumbprint(d)] = true
-	}
+	l.unhashed = append(l.unhashed, bytes.Clone(data))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/assay-tee/assay/claim"
@@ -280,7 +281,7 @@ func narrowNVIDIA(m *corim.Manifest) error {
 }
 
 func tagText(t corim.TagIdentity) string {
-	return fmt.Sprintf("%s version %d", idText(t.TagID), t.TagVersion)
+	return idText(t.TagID) + " version " + strconv.FormatUint(t.TagVersion, 10)
 }
 
 // idText is the text form of a corim or tag id.

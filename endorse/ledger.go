@@ -3,6 +3,7 @@ package endorse
 import (
 	"cmp"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type ledger struct {
 	coswids    map[tagKey][32]byte   // SHA-256 of the tag
 	linkable   map[claim.ID]int      // CoSWID tags that links resolve to
 	digests    map[string]bool       // "alg:hex" of statements, for dependent RIMs
+	unhashed   [][]byte              // statements that are not in digests yet
 	replaced   map[claim.ID][]replacement
 }
 
@@ -90,14 +92,19 @@ func (p *plan) dropOnce(t *tag) {
 
 // plan compares the tags of m with what is in force (specs corim.md A19, A20, A37).
 func (l *ledger) plan(m *corim.Manifest, parts [][]statementPart, srcs []*Source, sha, issuer string, mayReplace bool) (*plan, error) {
-	p := &plan{replaces: map[claim.ID]replacement{}, swids: map[tagKey][32]byte{}}
-	seen := map[claim.ID]bool{}
+	p := &plan{}
+	var seen map[claim.ID]bool
+	if len(m.CoMIDs) > 1 {
+		seen = map[claim.ID]bool{}
+	}
 	for i := range m.CoMIDs {
 		c := &m.CoMIDs[i]
 		if seen[c.TagID] {
 			return nil, fault.New(fault.Malformed, "it holds the tag %s twice", idText(c.TagID))
 		}
-		seen[c.TagID] = true
+		if seen != nil {
+			seen[c.TagID] = true
+		}
 		t := &tag{key: tagKey{issuer, c.TagID}, version: c.TagVersion, sum: sha256.Sum256(c.Raw), src: srcs[i], inForce: srcs[i], active: true}
 		for _, x := range parts[i] {
 			if x.rel != nil {
@@ -121,6 +128,9 @@ func (l *ledger) plan(m *corim.Manifest, parts [][]statementPart, srcs []*Source
 						tagText(c.TagIdentity), idText(k.TagID), target.key.issuer)
 				}
 				p.dropOnce(target)
+			}
+			if p.replaces == nil {
+				p.replaces = map[claim.ID]replacement{}
 			}
 			p.replaces[k.TagID] = r
 		}
@@ -164,6 +174,9 @@ func (l *ledger) planTag(p *plan, t *tag) error {
 // planCoSWIDs checks that every link resolves (specs corim.md section 14.1).
 func (l *ledger) planCoSWIDs(p *plan, m *corim.Manifest, issuer string) error {
 	here := map[claim.ID]bool{}
+	if len(m.CoSWIDs) > 0 {
+		p.swids = map[tagKey][32]byte{}
+	}
 	for i := range m.CoSWIDs {
 		c := &m.CoSWIDs[i]
 		k, sum := tagKey{issuer, c.TagID}, sha256.Sum256(c.Raw)
@@ -198,7 +211,10 @@ func (b *Builder) commit(p *plan, st *statement) error {
 			b.strata.drop(t.inForce)
 		}
 	}
-	fresh := append(slices.Clone(p.add), p.reissued...)
+	fresh := p.add
+	if len(p.reissued) > 0 {
+		fresh = slices.Concat(p.add, p.reissued)
+	}
 	var rels []relation
 	for _, t := range fresh {
 		if b.cfg.RequireActivation && !slices.ContainsFunc(p.reissued, func(r *tag) bool { return r == t }) {
@@ -317,5 +333,19 @@ func (s *Source) digest() [32]byte {
 	return sha256.Sum256([]byte(s.Kind + "\x00" + s.ID + "\x00" + s.TagID + "\x00" + s.SHA256 + "\x00" + s.Signer + "\x00" + s.Anchor))
 }
 
-// thumbprints are the digests under which a statement can be named as a dependent RIM.
+// named reports whether a statement with that thumbprint has been admitted. Statements by other digests than SHA-256 are
+// rarely asked for, so these are made only then.
+func (l *ledger) named(d claim.Digest) bool {
+	if d.Alg == claim.SHA256 && d.AlgName == "" {
+		return l.statements[hex.EncodeToString(d.Value)] != nil
+	}
+	for _, b := range l.unhashed {
+		s384, s512 := sha512.Sum384(b), sha512.Sum512(b)
+		l.digests[thumbprint(claim.Digest{Alg: claim.SHA384, Value: s384[:]})] = true
+		l.digests[thumbprint(claim.Digest{Alg: claim.SHA512, Value: s512[:]})] = true
+	}
+	l.unhashed = nil
+	return l.digests[thumbprint(d)]
+}
+
 func thumbprint(d claim.Digest) string { return d.AlgString() + ":" + hex.EncodeToString(d.Value) }

@@ -22,6 +22,7 @@ type signer struct {
 	key       crypto.PublicKey
 	keyID     string // SHA-256 of the SubjectPublicKeyInfo, hex
 	authority claim.Authority
+	scope     string // of the anchor, as text
 	window    window // of the certificates and the anchor
 }
 
@@ -75,7 +76,7 @@ func newSigners(anchors []*Anchor) (*signers, error) {
 			if err != nil {
 				return nil, fault.New(fault.Unsupported, "trust anchor %q: %w", a.Name, err)
 			}
-			s.direct = append(s.direct, &signer{a, a.Name, k, keyID(k), auth, w})
+			s.direct = append(s.direct, &signer{a, a.Name, k, keyID(k), auth, a.Scope.String(), w})
 		}
 		for _, c := range a.Certificates {
 			if a.admitsLeaf(c) != "" {
@@ -85,7 +86,7 @@ func newSigners(anchors []*Anchor) (*signers, error) {
 			if err != nil {
 				return nil, fault.New(fault.Unsupported, "trust anchor %q: %w", a.Name, err)
 			}
-			s.direct = append(s.direct, &signer{a, a.Name, c.PublicKey, keyID(c.PublicKey), auth,
+			s.direct = append(s.direct, &signer{a, a.Name, c.PublicKey, keyID(c.PublicKey), auth, a.Scope.String(),
 				w.narrow(c.NotBefore, c.NotAfter, "the certificate of "+a.Name)})
 		}
 	}
@@ -109,8 +110,11 @@ func (s *signers) find(c *corim.Signed, at time.Time, verify func(crypto.PublicK
 	}
 	var found []*signer
 	var tried []crypto.PublicKey
-	order := slices.Clone(s.direct)
-	slices.SortStableFunc(order, func(a, b *signer) int { return rankHint(a, c) - rankHint(b, c) })
+	order := s.direct
+	if len(order) > 1 {
+		order = slices.Clone(order)
+		slices.SortStableFunc(order, func(a, b *signer) int { return rankHint(a, c) - rankHint(b, c) })
+	}
 	for _, d := range order {
 		switch {
 		case len(found) > 0:
@@ -241,7 +245,7 @@ func (a *Anchor) path(certs []*x509.Certificate, at time.Time) (*signer, error) 
 		for _, c := range chain {
 			w = w.narrow(c.NotBefore, c.NotAfter, "the certificate of "+c.Subject.String())
 		}
-		return &signer{a, leafName(leaf, a), leaf.PublicKey, keyID(leaf.PublicKey), auth, w}, nil
+		return &signer{a, leafName(leaf, a), leaf.PublicKey, keyID(leaf.PublicKey), auth, a.Scope.String(), w}, nil
 	}
 	return nil, first
 }
