@@ -2,7 +2,9 @@ package appraise
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/endorse"
@@ -55,4 +57,33 @@ func BenchmarkAppraiseRefused(b *testing.B) {
 			b.Fatal("no reason given")
 		}
 	}
+}
+
+// BenchmarkMillion appraises one guest against 100 and against a million stored reference values by turns, both in one
+// process, so that both see the same heap. x-100 is the ratio of the medians.
+func BenchmarkMillion(b *testing.B) {
+	if testing.Short() {
+		b.Skip("a million statements take a while")
+	}
+	small, large := benchSet(b, 100), benchSet(b, 1_000_000)
+	v := verified(b, snpGuest("chip", "image"))
+	run := func(set *endorse.Set) time.Duration {
+		t0 := time.Now()
+		a, err := Appraise([]Input{{Verified: v}}, set)
+		d := time.Since(t0)
+		if err != nil || !a.Attesters()[0].Trail[7].Accepted {
+			b.Fatal("not accepted")
+		}
+		return d
+	}
+	var few, many []time.Duration
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		many = append(many, run(large))
+		few = append(few, run(small))
+	}
+	slices.Sort(few)
+	slices.Sort(many)
+	b.ReportMetric(float64(many[len(many)/2])/float64(few[len(few)/2]), "x-100")
 }
