@@ -32,7 +32,7 @@ const secretColumns = "path, version, one_shot, size, created, by, deleted"
 
 // LatestSecret implements store.Secrets.
 func (s *Store) LatestSecret(ctx context.Context, path string) (release.SecretInfo, bool, error) {
-	info, deleted, err := scanSecret(s.read.QueryRowContext(ctx, "SELECT "+secretColumns+" FROM secrets WHERE path = ? ORDER BY version DESC LIMIT 1", path))
+	info, deleted, err := scanSecret(s.row(ctx, "SELECT "+secretColumns+" FROM secrets WHERE path = ? ORDER BY version DESC LIMIT 1", path))
 	if errors.Is(err, sql.ErrNoRows) {
 		return info, false, nil
 	}
@@ -51,7 +51,7 @@ func scanSecret(row scanner) (info release.SecretInfo, deleted bool, err error) 
 // SealedSecret implements store.Secrets.
 func (s *Store) SealedSecret(ctx context.Context, path string, version int) ([]byte, bool, error) {
 	var sealed []byte
-	err := s.read.QueryRowContext(ctx, "SELECT sealed FROM secrets WHERE path = ? AND version = ? AND deleted = 0", path, version).Scan(&sealed)
+	err := s.row(ctx, "SELECT sealed FROM secrets WHERE path = ? AND version = ? AND deleted = 0", path, version).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -140,7 +140,7 @@ func (s *Store) DeleteStatement(ctx context.Context, id string, r release.Record
 
 // Generation implements store.Statements.
 func (s *Store) Generation(ctx context.Context) (n int64, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'generation'").Scan(&n)
+	err = s.row(ctx, "SELECT value FROM meta WHERE key = 'generation'").Scan(&n)
 	return n, unavailable(err)
 }
 
@@ -175,7 +175,7 @@ func (s *Store) deleteDocument(ctx context.Context, kind, id string, r release.R
 const documentColumns = "id, version, created, by, data, deleted"
 
 func (s *Store) document(ctx context.Context, kind, id string) (store.Document, bool, error) {
-	d, err := scanDocument(s.read.QueryRowContext(ctx, "SELECT "+documentColumns+" FROM documents WHERE kind = ? AND id = ? ORDER BY version DESC LIMIT 1", kind, id))
+	d, err := scanDocument(s.row(ctx, "SELECT "+documentColumns+" FROM documents WHERE kind = ? AND id = ? ORDER BY version DESC LIMIT 1", kind, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, false, nil
 	}

@@ -36,7 +36,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session) error {
 func (s *Store) Session(ctx context.Context, id [32]byte, now time.Time) (store.Session, bool, error) {
 	x := store.Session{ID: id}
 	var created, expires int64
-	err := s.read.QueryRowContext(ctx, "SELECT version, tee, nonce, hash, created, expires, state, evidence FROM sessions WHERE id = ?", id[:]).
+	err := s.row(ctx, "SELECT version, tee, nonce, hash, created, expires, state, evidence FROM sessions WHERE id = ?", id[:]).
 		Scan(&x.Version, &x.TEE, &x.Nonce, &x.Hash, &created, &expires, &x.State, &x.Evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Session{}, false, nil

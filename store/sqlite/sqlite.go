@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,7 @@ type Store struct {
 	closed   atomic.Bool
 	sessions atomic.Int64
 	stmts    map[string]*sql.Stmt // of the writing connection; used by the writer only
+	reads    sync.Map             // query text → *sql.Stmt of the reading connections
 	sync     string
 }
 
@@ -163,6 +165,7 @@ func (s *Store) Close() error {
 	for _, st := range s.stmts {
 		st.Close()
 	}
+	s.reads.Range(func(_, st any) bool { st.(*sql.Stmt).Close(); return true })
 	err := errors.Join(s.conn.Close(), s.read.Close(), s.write.Close())
 	return fault.As(fault.Unavailable, err)
 }
@@ -173,6 +176,22 @@ func (s *Store) Ping(ctx context.Context) error {
 		_, err := w.exec("UPDATE meta SET value = value + 1 WHERE key = 'ping'")
 		return err
 	})
+}
+
+// row runs a fixed query on a reading connection and keeps it prepared: SQLite takes longer to prepare than to answer.
+func (s *Store) row(ctx context.Context, query string, args ...any) *sql.Row {
+	if st, ok := s.reads.Load(query); ok {
+		return st.(*sql.Stmt).QueryRowContext(ctx, args...)
+	}
+	st, err := s.read.PrepareContext(ctx, query)
+	if err != nil {
+		return s.read.QueryRowContext(ctx, query, args...) // its error is the one to report
+	}
+	if other, loaded := s.reads.LoadOrStore(query, st); loaded {
+		st.Close()
+		st = other.(*sql.Stmt)
+	}
+	return st.QueryRowContext(ctx, args...)
 }
 
 // op is one write that waits for the writer.
