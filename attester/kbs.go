@@ -14,12 +14,17 @@ import (
 // snpReportSize is the length of an ATTESTATION_REPORT in bytes.
 const snpReportSize = 1184
 
-// KBSEvidence renders ev as the primary_evidence that Trustee's guests send to a KBS (kbs-evidence.md). For SNP that is
+// KBSEvidence renders ev as the primary_evidence that Trustee's guests send to a KBS (kbs-evidence.md). For TDX and SGX
+// that is the quote in base64, for TDX with the CCEL event log. For SNP it is
 // {"attestation_report": {…}, "cert_chain": null | […]} in the shape of the sev library since 6.3 (section 2.1, shape C).
 // Evidence of another TEE is class unsupported; a report that this form cannot carry, one with reserved bytes set, is
 // class malformed.
 func KBSEvidence(ev evidence.Evidence) (json.RawMessage, error) {
-	if ev.TEE != "snp" {
+	switch ev.TEE {
+	case "snp":
+	case "tdx", "sgx":
+		return kbsQuote(ev)
+	default:
 		return nil, fault.New(fault.Unsupported, "evidence of TEE %q cannot be sent to a KBS yet", ev.TEE)
 	}
 	out := kbsSNP{}
@@ -31,6 +36,32 @@ func KBSEvidence(ev evidence.Evidence) (json.RawMessage, error) {
 		return nil, err
 	}
 	b, err := json.Marshal(out)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "evidence as JSON: %w", err)
+	}
+	return b, nil
+}
+
+// kbsQuote renders a TDX or SGX quote (kbs-evidence.md sections 3 and 4).
+func kbsQuote(ev evidence.Evidence) (json.RawMessage, error) {
+	type sgx struct {
+		Quote []byte `json:"quote"` // base64
+	}
+	type tdx struct {
+		Quote    []byte  `json:"quote"`
+		EventLog *[]byte `json:"cc_eventlog"` // base64, or null
+	}
+	var b []byte
+	var err error
+	if ev.TEE == "sgx" {
+		b, err = json.Marshal(sgx{ev.Data})
+	} else {
+		out := tdx{Quote: ev.Data}
+		if ev.EventLog != nil {
+			out.EventLog = &ev.EventLog
+		}
+		b, err = json.Marshal(out)
+	}
 	if err != nil {
 		return nil, fault.New(fault.Internal, "evidence as JSON: %w", err)
 	}

@@ -157,7 +157,7 @@ func TestKBSEvidenceRefusesWhatItCannotCarry(t *testing.T) {
 		ev    evidence.Evidence
 		class fault.Class
 	}{
-		{"another TEE", with(func(e *evidence.Evidence) { e.TEE = "tdx" }), fault.Unsupported},
+		{"another TEE", with(func(e *evidence.Evidence) { e.TEE = "secex" }), fault.Unsupported},
 		{"short", with(func(e *evidence.Evidence) { e.Data = e.Data[:1183] }), fault.Malformed},
 		{"reserved byte", with(func(e *evidence.Evidence) { e.Data[0x210] = 1 }), fault.Malformed},
 		{"reserved byte of a TCB", with(func(e *evidence.Evidence) { e.Data[0x183] = 1 }), fault.Malformed},

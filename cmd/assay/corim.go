@@ -13,6 +13,7 @@ import (
 	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/corim/profiles"
 	"github.com/assay-tee/assay/corim/profiles/amdsnp"
+	"github.com/assay-tee/assay/corim/profiles/assaytdx"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/keys"
@@ -41,16 +42,15 @@ func newCorimCreateCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Make an unsigned CoRIM with reference values",
-		Long: `Makes an unsigned CoRIM (profile ` + amdsnp.ID + `) that says which values an environment may have. A name
-that is given twice makes alternatives. Sign it with "assay corim sign" before anybody can rely on it.`,
+		Long:  `Makes an unsigned CoRIM that says which values an environment may have. A name that is given twice makes alternatives. Sign it with "assay corim sign" before anybody can rely on it.`,
 		Example: `  assay corim create --tee snp --expect measurement=7f51… --id firmware-1.4 --entity "Example Firmware" -o firmware.cbor
   assay corim sign firmware.cbor --key publisher.key --name "Example Firmware" -o firmware.corim`,
 		Args: cobra.NoArgs,
 		RunE: runE(func(*cobra.Command, []string) error { return a.corimCreate(f) }),
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.tee, "tee", "snp", "`TEE` that the values are of")
-	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value as `NAME=HEX`: measurement, host_data, id_key_digest, author_key_digest, family_id, image_id (repeatable)")
+	fl.StringVar(&f.tee, "tee", "snp", "`TEE` that the values are of: snp or tdx")
+	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value as `NAME=HEX`: measurement, host_data, id_key_digest, author_key_digest, family_id, image_id; for tdx mr_td (measurement), rtmr_0 to rtmr_3, mr_config_id, mr_owner, mr_owner_config (repeatable)")
 	fl.StringVar(&f.id, "id", "", "corim `ID` (default: a random UUID)")
 	fl.StringVar(&f.tagID, "tag-id", "", "`ID` of the CoMID in it, by which newer versions supersede it (default: the corim id)")
 	fl.Uint64Var(&f.version, "tag-version", 0, "`VERSION` of the tag; a newer statement needs a greater one")
@@ -62,8 +62,9 @@ that is given twice makes alternatives. Sign it with "assay corim sign" before a
 }
 
 func (a *app) corimCreate(f corimCreateFlags) error {
-	if f.tee != "snp" {
-		return fault.New(fault.Unsupported, "reference values of %q cannot be made from single values; use assay measure", f.tee)
+	make, ok := map[string]func(corimCreateFlags, []endorse.Expectation) (*corim.Manifest, error){"snp": snpManifest, "tdx": tdxManifest}[f.tee]
+	if !ok {
+		return fault.New(fault.Unsupported, "reference values of %q cannot be made from single values (snp, tdx); use assay measure", f.tee)
 	}
 	_, expect, err := bindingAndExpectations(verifyFlags{expect: f.expect})
 	if err != nil {
@@ -72,7 +73,7 @@ func (a *app) corimCreate(f corimCreateFlags) error {
 	if len(expect) == 0 {
 		return fault.New(fault.Usage, "a statement without values says nothing: --expect measurement=HEX")
 	}
-	m, err := snpManifest(f, expect)
+	m, err := make(f, inNamesOf(f.tee, expect))
 	if err != nil {
 		return err
 	}
@@ -101,11 +102,43 @@ func snpManifest(f corimCreateFlags, expect []endorse.Expectation) (*corim.Manif
 		return nil, err
 	}
 	tag := &m.CoMIDs[0]
+	states, err := combinations(expect, amdsnpElement)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		for _, vlek := range []bool{false, true} {
+			tag.Triples.Reference = append(tag.Triples.Reference, corim.ValueTriple{Environment: amdsnp.Class(vlek), Elements: s})
+		}
+	}
+	m.Profile = amdsnp.ID
+	return m, nil
+}
+
+// tdxManifest makes one reference triple per combination of alternatives, about the TD.
+func tdxManifest(f corimCreateFlags, expect []endorse.Expectation) (*corim.Manifest, error) {
+	m, err := newManifest(f)
+	if err != nil {
+		return nil, err
+	}
+	states, err := combinations(expect, tdxElement)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		m.CoMIDs[0].Triples.Reference = append(m.CoMIDs[0].Triples.Reference, corim.ValueTriple{Environment: assaytdx.TD(), Elements: s})
+	}
+	m.Profile = assaytdx.ID
+	return m, nil
+}
+
+// combinations lists every state that the alternatives allow.
+func combinations(expect []endorse.Expectation, element func(string, []byte) (claim.Element, error)) ([][]claim.Element, error) {
 	states := [][]claim.Element{nil}
 	for _, x := range expect {
 		var next [][]claim.Element
 		for _, v := range x.Values {
-			e, err := amdsnpElement(x.Name, v)
+			e, err := element(x.Name, v)
 			if err != nil {
 				return nil, err
 			}
@@ -117,13 +150,31 @@ func snpManifest(f corimCreateFlags, expect []endorse.Expectation) (*corim.Manif
 			return nil, fault.New(fault.Usage, "more than %d combinations of alternatives; make several statements", maxStates)
 		}
 	}
-	for _, s := range states {
-		for _, vlek := range []bool{false, true} {
-			tag.Triples.Reference = append(tag.Triples.Reference, corim.ValueTriple{Environment: amdsnp.Class(vlek), Elements: s})
-		}
+	return states, nil
+}
+
+// tdxElement is the element of the TDX profile for a claim's name (specs corim-profiles.md section 6).
+func tdxElement(name string, v []byte) (claim.Element, error) {
+	if len(v) != 48 {
+		return claim.Element{}, fault.New(fault.Usage, "--expect %s has %d bytes, 48 are needed", name, len(v))
 	}
-	m.Profile = amdsnp.ID
-	return m, nil
+	key := func(k string, vals claim.Values) (claim.Element, error) {
+		return claim.Element{Key: claim.Text(claim.TagNone, k), Values: vals}, nil
+	}
+	sha := []claim.Digest{{Alg: claim.SHA384, Value: v}}
+	switch name {
+	case "mr_td":
+		return key(assaytdx.MKeyMRTD, claim.Values{Digests: sha})
+	case "mr_config_id":
+		return key(assaytdx.MKeyMRConfigID, claim.Values{Raw: &claim.Raw{Value: v}})
+	case "mr_owner":
+		return key(assaytdx.MKeyMROwner, claim.Values{Raw: &claim.Raw{Value: v}})
+	case "mr_owner_config":
+		return key(assaytdx.MKeyMROwnerConfig, claim.Values{Raw: &claim.Raw{Value: v}})
+	case "rtmr_0", "rtmr_1", "rtmr_2", "rtmr_3":
+		return key(assaytdx.MKeyRTMR, claim.Values{Registers: []claim.Register{{ID: claim.Uint(uint64(name[5] - '0')), Digests: sha}}})
+	}
+	return claim.Element{}, fault.New(fault.Usage, "--expect %s: not a value that a statement about a TD is made from", name)
 }
 
 // newManifest is a manifest with one CoMID and nothing in it yet.

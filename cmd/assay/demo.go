@@ -29,6 +29,7 @@ import (
 	"github.com/assay-tee/assay/result"
 	"github.com/assay-tee/assay/result/report"
 	"github.com/assay-tee/assay/simulator"
+	"github.com/assay-tee/assay/simulator/ultravisor"
 )
 
 func newDemoCmd(a *app) *cobra.Command {
@@ -68,9 +69,17 @@ type demo struct {
 	verifier  *assay.Verifier
 	set       *endorse.Set
 	publisher *keys.Private
+
+	td *tdGuest
+	se *ultravisor.Guest
+	// what the broker is configured with, beside AMD's root
+	anchors, statements, collateral []string
 }
 
-const demoSecret = "default/key/disk"
+const (
+	demoSecret     = "default/key/disk"
+	demoOpenSecret = "default/key/app" // not one-shot: whoever is affirmed may have it
+)
 
 func (d *demo) run(ctx context.Context) (err error) {
 	if d.dir, err = os.MkdirTemp("", "assay-demo-"); err != nil {
@@ -81,7 +90,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	defer stop()
 
 	d.say("%s", d.s.Bold("Assay: can this machine be trusted, why, and only then its secret"))
-	d.head("A simulated AMD machine is made")
+	d.head("Simulated machines are made: AMD SEV-SNP, Intel TDX, IBM Secure Execution")
 	if err := d.hardware(); err != nil {
 		return err
 	}
@@ -94,7 +103,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, act := range []func(context.Context) error{d.good, d.debugGuest, d.flippedBit, d.unknownSigner, d.secondRelease, d.realHardware} {
+	for _, act := range []func(context.Context) error{d.good, d.debugGuest, d.flippedBit, d.unknownSigner, d.secondRelease, d.tdxGuest, d.seGuest, d.realHardware} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -103,7 +112,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := <-done; err != nil {
 		return err
 	}
-	d.say("\n%s  one guest had its secret, once; four were refused; nothing is left behind", d.s.Green(d.s.Bold("Done.")))
+	d.say("\n%s  three guests had their secrets, the one-shot one once; four were refused; nothing is left behind", d.s.Green(d.s.Bold("Done.")))
 	d.say("Next: %s on evidence of your own, %s for the broker, %s for all verbs", d.s.Cyan("assay verify FILE"), d.s.Cyan("assay serve"), d.s.Cyan("assay --help"))
 	return nil
 }
@@ -131,7 +140,7 @@ func (d *demo) hardware() (err error) {
 	if _, err := rand.Read(d.firmware[:]); err != nil {
 		return fault.New(fault.Internal, "%w", err)
 	}
-	d.ok("root, chip and keys exist for this run only; every result below is marked %s", d.s.Yellow("simulator-root"))
+	d.ok("roots, chips and keys exist for this run only; every result below is marked %s", d.s.Yellow("simulator-root"))
 	return d.write("ark.pem", pemCerts(d.world.ARK(simulator.Milan), d.world.ASK(simulator.Milan)))
 }
 
@@ -167,6 +176,12 @@ func (d *demo) publish() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.tdxMachine(); err != nil {
+		return err
+	}
+	if err := d.seMachine(); err != nil {
+		return err
+	}
 	d.ok("measurement %s… signed by %q, %d bytes", fmt.Sprintf("%x", d.firmware[:6]), "Example Firmware", len(signed))
 	if err := d.write("firmware.corim", signed); err != nil {
 		return err
@@ -177,7 +192,8 @@ func (d *demo) publish() (err error) {
 func (d *demo) start(ctx context.Context) (<-chan error, error) {
 	c := defaultServeConfig(d.a.getenv)
 	c.State, c.Offline, c.InsecureSimulator, c.Explain = d.path("state"), true, true, true
-	c.Anchors, c.Statements = []string{d.path("ark.pem"), d.path("publisher.pem")}, []string{d.path("firmware.corim")}
+	c.Anchors, c.Statements = append([]string{d.path("ark.pem"), d.path("publisher.pem")}, d.anchors...), append([]string{d.path("firmware.corim")}, d.statements...)
+	c.Collateral = d.collateral
 	b, err := d.a.newBroker(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -204,12 +220,18 @@ func (d *demo) start(ctx context.Context) (<-chan error, error) {
 	if d.verifier, err = assay.New(assay.Config{Anchors: tr.hardware, Policy: pol}); err != nil {
 		return nil, err
 	}
-	d.ok("serving the KBS protocol at %s, built-in policy, one statement admitted", d.url)
+	d.ok("serving the KBS protocol at %s, built-in policy, three statements admitted", d.url)
 	path, err := secretPath(demoSecret)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.admin.do(ctx, "PUT", path+"?one_shot=true", []byte("correct horse battery staple"), nil); err != nil {
+		return nil, err
+	}
+	if path, err = secretPath(demoOpenSecret); err != nil {
+		return nil, err
+	}
+	if err := d.admin.do(ctx, "PUT", path, []byte("for affirmed machines only"), nil); err != nil {
 		return nil, err
 	}
 	d.ok("secret %s stored, sealed at rest; one-shot: it goes out against a ticket only", demoSecret)

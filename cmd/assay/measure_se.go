@@ -56,13 +56,10 @@ func (a *app) writeSE(w io.Writer, o *measureOut, h *secex.Header) error {
 			{Name: "tld", Value: claim.H(h.Tags.TLD())}, {Name: "tag", Value: claim.H(h.Tags.Tag())}, {Name: "pcf", Value: claim.S(fmt.Sprintf("%#016x", h.Control))},
 		})
 	case "corim":
-		m, err := newManifest(corimCreateFlags{id: o.id, tagID: o.tagID, version: o.version, entity: o.name})
+		m, err := seManifest(corimCreateFlags{id: o.id, tagID: o.tagID, version: o.version, entity: o.name}, h)
 		if err != nil {
 			return err
 		}
-		m.CoMIDs[0].Triples.Reference = []corim.ValueTriple{{Environment: secex.Environment(), Elements: []claim.Element{
-			{Key: secex.TagsKey, Values: claim.Values{Raw: &claim.Raw{Value: h.Tags[:]}}},
-		}}}
 		if o.validFor > 0 {
 			now := a.now().UTC().Truncate(time.Second)
 			m.Validity = &corim.Validity{NotBefore: &now, NotAfter: now.Add(o.validFor)}
@@ -74,4 +71,17 @@ func (a *app) writeSE(w io.Writer, o *measureOut, h *secex.Header) error {
 		return o.writeSigned(w, b)
 	}
 	return fault.New(fault.Usage, "--format %s is not made of an SE image; hex, json or corim", o.format)
+}
+
+// seManifest says that an image with this header is a good one. Its four tags are one value: they identify an image
+// together, never apart.
+func seManifest(f corimCreateFlags, h *secex.Header) (*corim.Manifest, error) {
+	m, err := newManifest(f)
+	if err != nil {
+		return nil, err
+	}
+	m.CoMIDs[0].Triples.Reference = []corim.ValueTriple{{Environment: secex.Environment(), Elements: []claim.Element{
+		{Key: secex.TagsKey, Values: claim.Values{Raw: &claim.Raw{Value: h.Tags[:]}}},
+	}}}
+	return m, nil
 }

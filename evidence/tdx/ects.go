@@ -1,6 +1,8 @@
 package tdx
 
 import (
+	"strconv"
+
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence/internal/intel"
 )
@@ -39,7 +41,7 @@ func (f *facts) td10() []claim.Element {
 		regs[i] = claim.Register{ID: claim.Uint(uint64(i)), Digests: []claim.Digest{{Alg: claim.SHA384, Value: t.RTMR(i)}}}
 	}
 	var flags claim.Flags
-	els := make([]claim.Element, 0, 12)
+	els := make([]claim.Element, 0, 16)
 	add := func(mkey, name, field string, v claim.Values) {
 		els = append(els, claim.Element{Key: intel.Text(mkey), Name: name, Field: field, Values: v})
 	}
@@ -51,6 +53,10 @@ func (f *facts) td10() []claim.Element {
 	add("td.mrowner", "mr_owner", "MROWNER at 232", intel.Raw(t.MROwner()))
 	add("td.mrownerconfig", "mr_owner_config", "MROWNERCONFIG at 280", intel.Raw(t.MROwnerConfig()))
 	add("td.rtmr", "rtmr", "RTMR0 to RTMR3 at 328", claim.Values{Registers: regs})
+	for i, r := range regs { // one by one as well, for expectations of the operator, which name a single value
+		n := strconv.Itoa(i)
+		add("td.rtmr."+n, "rtmr_"+n, "RTMR"+n+" at "+strconv.Itoa(328+48*i), intel.SHA384(r.Digests[0].Value))
+	}
 	add("td.reportdata", "report_data", "REPORTDATA at 520", intel.Raw(t.ReportData()))
 	if t.HasTDX15() {
 		add("td.mrservicetd", "mr_servicetd", "MRSERVICETD at 600", intel.Raw(t.MRServiceTD()))

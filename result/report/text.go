@@ -8,6 +8,7 @@ import (
 
 	"github.com/assay-tee/assay/appraise"
 	"github.com/assay-tee/assay/internal/tty"
+	"github.com/assay-tee/assay/policy"
 )
 
 // TextOptions say how much [Report.Text] shows and how.
@@ -173,7 +174,12 @@ func (p *printer) reasons(r *Report) {
 		head = "Remarks"
 	}
 	p.line("%s", p.s.Bold(head))
+	told := map[policy.Reason]bool{} // one finding may lower several members of the vector
 	for _, x := range r.Reasons {
+		if told[x] {
+			continue
+		}
+		told[x] = true
 		who := ""
 		if x.Attester != "" && len(r.Evidence) > 1 {
 			who = x.Attester + ": "
