@@ -254,8 +254,9 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// appendCoSWID writes Raw as carried when there is one, else a tag of what the fields hold, files without directories.
-func appendCoSWID(c *CoSWID) ([]byte, error) {
+// EncodeCoSWID writes a CoSWID map without its tag: Raw as carried when there is one, else what the fields hold, files
+// without directories.
+func EncodeCoSWID(c *CoSWID) ([]byte, error) {
 	if c.Raw != nil {
 		return c.Raw, nil
 	}

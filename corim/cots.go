@@ -125,8 +125,12 @@ func (d *decoder) taKeys(r *cborx.Reader, s *TAStore) {
 	}
 }
 
-// appendCoTS writes the list, core deterministic.
-func appendCoTS(c *CoTS) ([]byte, error) {
+// EncodeCoTS writes a list of trust anchor stores without its tag: Raw as carried when there is one, else the stores,
+// core deterministic.
+func EncodeCoTS(c *CoTS) ([]byte, error) {
+	if c.Raw != nil {
+		return c.Raw, nil
+	}
 	if len(c.Stores) == 0 {
 		return nil, fault.New(fault.Usage, "a CoTS without stores")
 	}

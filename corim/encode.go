@@ -91,7 +91,7 @@ func appendTags(m *Manifest) ([]byte, error) {
 		return err
 	}
 	for i := range m.CoSWIDs {
-		b, err := appendCoSWID(&m.CoSWIDs[i])
+		b, err := EncodeCoSWID(&m.CoSWIDs[i])
 		if err := add(TagCoSWID, b, err); err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func appendTags(m *Manifest) ([]byte, error) {
 		}
 	}
 	for i := range m.CoTSs {
-		b, err := appendCoTS(&m.CoTSs[i])
+		b, err := EncodeCoTS(&m.CoTSs[i])
 		if err := add(TagCoTS, b, err); err != nil {
 			return nil, err
 		}
