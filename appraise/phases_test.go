@@ -174,6 +174,22 @@ func TestMinimumNeverEntersAcceptedClaims(t *testing.T) {
 	}
 }
 
+// An endorsed value vouches for a claim that equals it; an endorsed minimum does not, since only a profile knows how to
+// compare it.
+func TestEndorsedValueVouches(t *testing.T) {
+	ev := claim.ECT{Environment: env("e"), CMType: claim.CMEvidence, Authority: ekAuth, Elements: []claim.Element{svn(1, 5, false)}}
+	for _, tc := range []struct {
+		e    claim.Element
+		want bool
+	}{{svn(1, 5, false), true}, {svn(1, 4, false), false}, {svn(1, 4, true), false}, {svn(2, 5, false), false}} {
+		b := builder(t)
+		assert(t, b, "s", endorse.Relations{Endorsements: []*endorse.Endorsement{{Conditions: []claim.ECT{cond(env("e"))}, Additions: []claim.ECT{cond(env("e"), tc.e)}}}})
+		if l := appraise1(t, verified(t, ev), b.Set()).Trail[0]; l.Accepted != tc.want || l.Accepted && l.Vouchers[0].Relation != "endorsed-value" {
+			t.Errorf("%s: %+v", compare.Render(&tc.e.Values), l)
+		}
+	}
+}
+
 func TestExactCover(t *testing.T) {
 	ev := func(e ...claim.Element) claim.ECT {
 		return claim.ECT{Environment: env("p"), CMType: claim.CMEvidence, Authority: ekAuth, Elements: e}

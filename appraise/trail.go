@@ -147,7 +147,7 @@ func (a *Attester) explain(set *endorse.Set, tr *tracker) {
 	a.explainEndorsed(root)
 }
 
-// vouchers lists who vouches for one element of the evidence: reference values that it met, and endorsed values of
+// vouchers lists who vouches for one element of the evidence: reference values that it met, and plain endorsed values of
 // its environment that it equals.
 func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) []Voucher {
 	out := tr.vouchers[e]
@@ -157,7 +157,8 @@ func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) []Vou
 			continue
 		}
 		for j := range x.Elements {
-			if compare.Element(&x.Elements[j], e, nil) {
+			// A minimum or range that was endorsed says nothing about this value unless its profile's rules say so.
+			if _, form := compare.ConditionForm(&x.Elements[j].Values); !form && compare.Element(&x.Elements[j], e, nil) {
 				out = append(slices.Clip(out), Voucher{x.Source, x.Relation})
 				break
 			}

@@ -113,7 +113,7 @@ func (b *Builder) admitAs(s *corim.Signed, sg *signer, sha string, data, content
 	if err := w.check(at); err != nil {
 		return nil, err
 	}
-	if len(a.Relax) != len(b.relax) {
+	if slices.ContainsFunc(b.relax, func(r corim.Relaxation) bool { return !slices.Contains(a.Relax, r) }) {
 		// Read again with what this signer may leave out, not with what any anchor may.
 		var err error
 		if s, err = corim.ParseSigned(data, corim.Options{Profiles: b.cfg.Profiles, Relax: a.Relax}); err != nil {

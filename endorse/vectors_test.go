@@ -131,6 +131,12 @@ func TestVectorNVIDIA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	twice := *as[0]
+	twice.Relax = []corim.Relaxation{corim.RelaxLegacyPrefix, corim.RelaxLegacyPrefix, corim.RelaxLegacyPrefix}
+	wide := anchor("wide", newKey(t))
+	wide.Relax = []corim.Relaxation{corim.RelaxLegacyPrefix, corim.RelaxBarePayload, corim.RelaxBstrAroundTag}
+	_, err = newBuilder(t, Config{Anchors: []*Anchor{&twice, wide}, Profiles: profiles.All()}).Admit(data)
+	refused(t, "one relaxation named three times", err, fault.Malformed)
 	relax := []corim.Relaxation{corim.RelaxLegacyPrefix, corim.RelaxBarePayload, corim.RelaxBstrAroundTag}
 	for i := range 1 << len(relax) {
 		a := *as[0]

@@ -22,6 +22,8 @@ type Params struct {
 	// TDX and SGX hold the settings for Intel's TEEs.
 	TDX TDX `json:"tdx"`
 	SGX SGX `json:"sgx"`
+	// Status holds what is demanded of status statements.
+	Status Status `json:"status"`
 	// SE holds the settings for IBM Secure Execution.
 	SE SE `json:"se"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
@@ -60,6 +62,12 @@ type SNP struct {
 	IDKeyDigests     []string `json:"id_key_digests"`     // if any: ID_KEY_DIGEST must be one of them
 	AuthorKeyDigests []string `json:"author_key_digests"` // if any: AUTHOR_KEY_DIGEST must be one of them
 	HostData         []string `json:"host_data"`          // if any: HOST_DATA must be one of them
+}
+
+// Status are the settings of builtin/status.rego: what a publisher says, for a short time, about what was launched.
+type Status struct {
+	MaxAge  uint64   `json:"max_age"` // seconds; if not 0, a publisher must have said "up to date" no longer ago
+	Signers []string `json:"signers"` // if any: only the words of these trust anchors count as "up to date"
 }
 
 // Firmware is a firmware version, compared in the order major, minor, build.

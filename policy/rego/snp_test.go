@@ -35,6 +35,7 @@ type machine struct {
 	expect  []endorse.Expectation // nil: measurement = image
 	nothing bool                  // expect nothing at all
 	crl     bool
+	more    func(*endorse.Builder) error // further statements
 }
 
 // appraise runs stages 1 to 3 on a report of m.
@@ -95,6 +96,11 @@ func (m machine) appraise(t testing.TB) *appraise.Appraisal {
 	}
 	if !m.nothing {
 		if err := b.Local("local operator", "", m.expect); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.more != nil {
+		if err := m.more(b); err != nil {
 			t.Fatal(err)
 		}
 	}
