@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/internal/dcap"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/lru"
 )
@@ -186,7 +187,25 @@ func freshUntil(r evidence.Response, at time.Time) time.Time {
 	if l, err := x509.ParseRevocationList(b); err == nil {
 		return earlier(at.Add(maxAgeOther), l.NextUpdate)
 	}
+	// Intel's signed documents say when the next one comes; well before that they are asked for again.
+	if t, err := dcap.ParseTCBInfo(r.Body); err == nil {
+		return refreshBefore(at, t.Window)
+	}
+	if t, err := dcap.ParseIdentity(r.Body); err == nil {
+		return refreshBefore(at, t.Window)
+	}
 	return at.Add(maxAgeOther)
+}
+
+// refreshBefore is the end of the freshness of a document: at most a day, and before four fifths of its window are over
+// as long as they are not (performance.md section 10).
+func refreshBefore(at time.Time, w dcap.Window) time.Time {
+	day := at.Add(maxAgeOther)
+	early := w.From.Add(w.Until.Sub(w.From) / 5 * 4)
+	if at.Before(early) {
+		return earlier(day, early)
+	}
+	return earlier(at.Add(time.Hour), w.Until)
 }
 
 func earlier(a, b time.Time) time.Time {

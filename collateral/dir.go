@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/collateral/kds"
+	"github.com/assay-tee/assay/collateral/pcs"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 )
@@ -32,8 +33,13 @@ const (
 // Canonical returns req in the one spelling that stands for all requests of the same document: parameters in a fixed
 // order, numbers without leading zeros.
 func Canonical(req evidence.Request) evidence.Request {
-	if req.Service == kds.Service {
+	switch req.Service {
+	case kds.Service:
 		if d, err := kds.ParsePath(req.Path); err == nil {
+			req.Path = d.Path()
+		}
+	case pcs.Service:
+		if d, err := pcs.ParsePath(req.Path); err == nil {
 			req.Path = d.Path()
 		}
 	}

@@ -119,7 +119,9 @@ func recognised(b []byte) bool {
 	switch {
 	case len(b) > 2 && b[0] == 0x30 && b[1] >= 0x80: // a DER SEQUENCE of 128 bytes or more
 		return true
-	case bytes.Contains(b[:min(len(b), 4096)], []byte("-----BEGIN ")):
+	case bytes.Contains(b[:min(len(b), 4096)], []byte("-----BEGIN ")), bytes.HasPrefix(text, []byte("-----BEGIN%20")):
+		return true
+	case len(text) > 256 && (bytes.HasPrefix(text, []byte("3081")) || bytes.HasPrefix(text, []byte("3082"))): // DER as hex text, from a PCCS
 		return true
 	case len(text) > 0 && (text[0] == '{' || text[0] == '['):
 		return true

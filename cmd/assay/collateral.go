@@ -6,6 +6,7 @@ import (
 
 	"github.com/assay-tee/assay/collateral"
 	"github.com/assay-tee/assay/collateral/kds"
+	"github.com/assay-tee/assay/collateral/pcs"
 	"github.com/assay-tee/assay/evidence"
 )
 
@@ -23,7 +24,12 @@ func (a *app) collateral(paths []string, offline bool) (evidence.Collateral, err
 	if err != nil {
 		return nil, err
 	}
-	cache, err := collateral.NewCache(collateral.CacheConfig{Origin: k, Dir: cacheDir(a.getenv)})
+	p, err := pcs.New(pcs.Config{BaseURL: a.getenv("ASSAY_PCS_URL"), Timeout: 10 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	services := collateral.Services{kds.Service: k, pcs.Service: p}
+	cache, err := collateral.NewCache(collateral.CacheConfig{Origin: services, Dir: cacheDir(a.getenv)})
 	if err != nil {
 		return nil, err
 	}

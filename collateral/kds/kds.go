@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -34,7 +33,6 @@ const (
 	maxBody         = 64 << 10         // a chain has 4.6 KB, a certificate 1.3 KB
 	minBusy         = 10 * time.Second // after the first 429
 	minDown         = 2 * time.Second  // after the first failure to get an answer at all
-	maxBackOff      = 5 * time.Minute
 )
 
 // Config says where the KDS is and how hard it may be pressed.
@@ -63,8 +61,8 @@ type Client struct {
 	limit   *rate.Limiter
 	maxWait time.Duration
 
-	busy pause // after 429: no VCEK is asked for
-	down pause // after failures to get any answer: nothing is asked for
+	busy httpx.Pause // after 429: no VCEK is asked for
+	down httpx.Pause // after failures to get any answer: nothing is asked for
 }
 
 // New checks cfg.
@@ -109,7 +107,7 @@ func (c *Client) Get(ctx context.Context, req evidence.Request) (evidence.Respon
 		return evidence.Response{}, err
 	}
 	// A service that does not answer must not hold up each verification for the time of a timeout.
-	if err := c.down.check(c.clock(), "the service did not answer a moment ago"); err != nil {
+	if err := c.down.Check(c.clock(), "the service did not answer a moment ago"); err != nil {
 		return evidence.Response{}, fault.Wrap(err, "AMD KDS %s", d.Path())
 	}
 	if d.Kind == VCEK {
@@ -124,48 +122,10 @@ func (c *Client) Get(ctx context.Context, req evidence.Request) (evidence.Respon
 	return evidence.Response{Body: body}, nil
 }
 
-// pause is a time in which nothing is asked, longer with each failure in a row, up to a limit: neither a silly header
-// nor a patient attacker stops the client for good.
-type pause struct {
-	mu       sync.Mutex
-	failures int
-	until    time.Time
-}
-
-// check is class unavailable while the pause lasts.
-func (p *pause) check(now time.Time, why string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.until.After(now) {
-		return fault.New(fault.Unavailable, "%s: %w", why, &httpx.RetryError{After: p.until.Sub(now)})
-	}
-	return nil
-}
-
-// begin notes a failure and returns how long to stay away: what the service says, or twice as long each time.
-func (p *pause) begin(now time.Time, shortest time.Duration, h http.Header) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	after := shortest << min(p.failures, 10)
-	p.failures++
-	if said, ok := httpx.ParseRetryAfter(h, now); ok {
-		after = max(said, time.Second)
-	}
-	after = min(after, maxBackOff)
-	p.until = now.Add(after)
-	return after
-}
-
-func (p *pause) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failures, p.until = 0, time.Time{}
-}
-
 // turn waits for the right to ask for a VCEK, or says when there will be one.
 func (c *Client) turn(ctx context.Context) error {
 	now := c.clock()
-	if err := c.busy.check(now, "the service has refused more requests for now"); err != nil {
+	if err := c.busy.Check(now, "the service has refused more requests for now"); err != nil {
 		return err
 	}
 	r := c.limit.ReserveN(now, 1)
@@ -192,14 +152,14 @@ func (c *Client) fetch(ctx context.Context, d Document) ([]byte, error) {
 	r, err := c.http.Get(ctx, c.base+d.Path())
 	if err != nil {
 		if ctx.Err() == nil { // not when it was the caller who gave up
-			c.down.begin(c.clock(), minDown, nil)
+			c.down.Begin(c.clock(), minDown, nil)
 		}
 		return nil, err
 	}
-	c.down.end()
+	c.down.End()
 	switch {
 	case r.Status == http.StatusTooManyRequests, r.Status == http.StatusServiceUnavailable:
-		after := c.busy.begin(c.clock(), minBusy, r.Header)
+		after := c.busy.Begin(c.clock(), minBusy, r.Header)
 		return nil, fault.New(fault.Unavailable, "%s: status %d: %w", d.Path(), r.Status, &httpx.RetryError{After: after})
 	case r.Status == http.StatusNotFound:
 		return nil, fault.New(fault.Unavailable, "%s: the service does not know this document (status 404)", d.Path())
@@ -207,7 +167,7 @@ func (c *Client) fetch(ctx context.Context, d Document) ([]byte, error) {
 		return nil, fault.New(fault.Unavailable, "%s: status %d", d.Path(), r.Status)
 	}
 	if d.Kind == VCEK {
-		c.busy.end()
+		c.busy.End()
 	}
 	return r.Body, CheckAnswer(d, r.Body)
 }

@@ -36,7 +36,7 @@ func (v *Verifier) chainOf(ctx context.Context, s *session) (*Chain, error) {
 		return v.lookedUp(ctx, s)
 	}
 	id := digest(s.trust.id[:], s.Quote.CertData)
-	if c, ok := v.chains.get(id); ok {
+	if c, ok := v.chains.Get(id); ok {
 		return c, nil
 	}
 	certs, err := dcap.ParseCerts(s.Quote.CertData)
@@ -47,7 +47,7 @@ func (v *Verifier) chainOf(ctx context.Context, s *session) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.chains.put(id, c, 5*len(s.Quote.CertData)+16<<10)
+	v.chains.Put(id, c, int64(5*len(s.Quote.CertData)+16<<10))
 	return c, nil
 }
 
@@ -166,12 +166,12 @@ func issuerIn(leaf *x509.Certificate, pool []*x509.Certificate) *x509.Certificat
 
 func (v *Verifier) keepChain(s *session, leaf, ca *x509.Certificate) (*Chain, error) {
 	id := digest(s.trust.id[:], leaf.Raw, ca.Raw)
-	if c, ok := v.chains.get(id); ok {
+	if c, ok := v.chains.Get(id); ok {
 		return c, nil
 	}
 	c, err := newChain(id, []*x509.Certificate{leaf, ca}, s.trust)
 	if err == nil {
-		v.chains.put(id, c, 8*len(leaf.Raw)+16<<10)
+		v.chains.Put(id, c, int64(8*len(leaf.Raw)+16<<10))
 	}
 	return c, err
 }

@@ -118,14 +118,14 @@ func (f *faults) err() error {
 
 func (v *Verifier) preparedFrom(lib *library, s *session) (*prepared, *faults) {
 	key := prepKey{lib: lib, trust: s.trust.id, issuer: s.Chain.issuerSHA, root: s.Chain.root.sha, fmspc: s.Chain.PCK.FMSPC, pceid: s.Chain.PCK.PCEID, tee: s.Quote.TEE}
-	if p, ok := v.prepared.get(key); ok && p.choice.Contains(s.env.Time) {
+	if p, ok := v.prepared.Get(key); ok && p.choice.Contains(s.env.Time) {
 		return p, nil
 	}
 	p, f := lib.prepare(s.trust, s.Chain, s.Quote.TEE, s.env.Time)
 	if f != nil {
 		return nil, f
 	}
-	v.prepared.put(key, p, lib.size()+16<<10)
+	v.prepared.Put(key, p, int64(lib.size()+16<<10))
 	return p, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/dcap"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/lru"
 )
 
 // DefaultCacheBytes is the memory for caches when the configuration names none.
@@ -27,10 +28,10 @@ type Config struct {
 type Verifier struct {
 	tee      dcap.TEE
 	trusts   *trusts
-	chains   *cache[[32]byte, *Chain]
-	qes      *cache[[32]byte, *QE]
-	libs     *cache[uint64, *library]
-	prepared *cache[prepKey, *prepared]
+	chains   *lru.Cache[[32]byte, *Chain]
+	qes      *lru.Cache[[32]byte, *QE]
+	libs     *lru.Cache[uint64, *library]
+	prepared *lru.Cache[prepKey, *prepared]
 	seed     maphash.Seed
 	last     atomic.Pointer[library] // the operator's collateral is mostly the same from request to request
 }
@@ -42,11 +43,12 @@ func New(tee dcap.TEE, cfg Config) *Verifier {
 	case size == 0:
 		size = DefaultCacheBytes
 	case size < 0:
-		size = 0
+		size = 4 // bytes: nothing fits
 	}
+	quarter := lru.Config{MaxEntries: 1 << 17, MaxBytes: int64(size / 4)}
 	return &Verifier{tee: tee, trusts: newTrusts(), seed: maphash.MakeSeed(),
-		chains: newCache[[32]byte, *Chain](size / 4), qes: newCache[[32]byte, *QE](size / 4),
-		libs: newCache[uint64, *library](size / 4), prepared: newCache[prepKey, *prepared](size / 4)}
+		chains: lru.New[[32]byte, *Chain](quarter), qes: lru.New[[32]byte, *QE](quarter),
+		libs: lru.New[uint64, *library](quarter), prepared: lru.New[prepKey, *prepared](quarter)}
 }
 
 // QE is an authentic QE report with the attestation key that it names. It is immutable and shared.
@@ -150,7 +152,7 @@ func (v *Verifier) signatures(ctx context.Context, s *session) error {
 	}
 	q := &s.Quote
 	id := digest(s.Chain.id[:], q.QEReport, q.QESignature, q.AttestationKey, q.QEAuthData)
-	qe, known := v.qes.get(id)
+	qe, known := v.qes.Get(id)
 	if !known {
 		if qe, err = newQE(q, s.Chain); err != nil {
 			return err
@@ -164,7 +166,7 @@ func (v *Verifier) signatures(ctx context.Context, s *session) error {
 		if err := q.VerifyQE(s.Chain.Key); err != nil {
 			return err
 		}
-		v.qes.put(id, qe, 8<<10)
+		v.qes.Put(id, qe, int64(8<<10))
 	}
 	s.QE = qe
 	return nil
@@ -233,10 +235,10 @@ func (v *Verifier) library(blobs [][]byte) *library {
 		h.Write(b)
 	}
 	key := h.Sum64()
-	l, ok := v.libs.get(key)
+	l, ok := v.libs.Get(key)
 	if !ok || !l.same(blobs) {
 		l = readLibrary(blobs)
-		v.libs.put(key, l, l.size())
+		v.libs.Put(key, l, int64(l.size()))
 	}
 	v.last.Store(l)
 	return l
