@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/assay-tee/assay/appraise"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
@@ -33,6 +35,8 @@ type Config struct {
 	Clock func() time.Time
 	// Log takes one line per request and event; nil discards them.
 	Log *slog.Logger
+	// LogSigner signs the heads of the log of decisions; nil: the log is not tamper-evident.
+	LogSigner note.Signer
 	// Limits bound what strangers can make the server do; the zero value is the default of each.
 	Limits Limits
 	// SessionLife is how long a handshake may take and its cookie lives; 0 means 5 minutes.

@@ -73,6 +73,8 @@ func (s *Server) table() []route {
 		{"PUT", "/v1/statements/{id...}", native, StatementWrite, maxDocument, (*Server).putStatement, false},
 		{"DELETE", "/v1/statements/{id...}", native, StatementWrite, 0, (*Server).deleteStatement, false},
 		{"GET", "/v1/log", native, LogRead, 0, (*Server).listLog, false},
+		{"GET", "/v1/log/checkpoint", native, LogRead, 0, (*Server).logCheckpoint, false},
+		{"GET", "/v1/log/leaves", native, LogRead, 0, (*Server).logLeaves, false},
 	}
 	if s.cfg.Appraise != nil {
 		t = append(t, route{"POST", "/v1/appraise", native, Appraise, rcar.MaxAttestBody, (*Server).appraise, false})

@@ -40,6 +40,8 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"GET /v1/statements/x":            "admin auditor policy-author ",
 		"PUT /v1/statements/x":            "admin policy-author ",
 		"DELETE /v1/statements/x":         "admin policy-author ",
+		"GET /v1/log/checkpoint":          "admin auditor ",
+		"GET /v1/log/leaves":              "admin auditor ",
 		"GET /v1/log":                     "admin auditor ",
 	}
 	covered := 0

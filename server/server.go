@@ -25,6 +25,7 @@ type Server struct {
 	passports *passports
 	metrics   *metrics
 	stop      context.CancelFunc
+	grown     chan struct{}
 	swept     chan struct{}
 	once      sync.Once
 	routes    []route
@@ -55,7 +56,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, broker: broker, metrics: newMetrics(cfg.Version), authz: auth, passports: passports, cache: newAppraisals(cfg.Limits.Appraisals), bodies: newBudget(cfg.Limits.BodyBytes),
-		pending: newPending(cfg.Limits.UnfinishedPerAddress), swept: make(chan struct{}),
+		pending: newPending(cfg.Limits.UnfinishedPerAddress), swept: make(chan struct{}), grown: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	if s.live, err = newLive(ctx, &s.cfg); err != nil {
@@ -69,6 +70,11 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.stop = cancel
 	go s.sweep(ctx)
+	if cfg.LogSigner != nil {
+		go s.journal(ctx)
+	} else {
+		close(s.grown)
+	}
 	return s, nil
 }
 
@@ -87,6 +93,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(s.stop)
 	<-s.swept
 	<-s.live.done
+	<-s.grown
 	return fault.As(fault.Unavailable, err)
 }
 

@@ -16,6 +16,7 @@ type Store interface {
 	Policies
 	Statements
 	Records
+	Journal
 	release.Ledger
 	// Ping reports whether the store can be written to; its errors are of class unavailable.
 	Ping(ctx context.Context) error
@@ -115,4 +116,29 @@ type Records interface {
 	release.Log
 	// Records lists lines after seq, oldest first.
 	Records(ctx context.Context, after int64, limit int) ([]release.Record, error)
+}
+
+// Journal keeps the Merkle tree over the records (internal/translog).
+type Journal interface {
+	// GrowLog gives grow at most limit records that the tree has not taken in, oldest first, and stores what it answers, all
+	// in one step. It reports how many there were.
+	GrowLog(ctx context.Context, limit int, grow func(LogBatch) (LogGrowth, error)) (int, error)
+	// LogCheckpoint returns the newest signed head, nil when there is none.
+	LogCheckpoint(ctx context.Context) ([]byte, error)
+	// LogLeaves returns the texts of the records in the tree, from the place from.
+	LogLeaves(ctx context.Context, from int64, limit int) ([]string, error)
+}
+
+// LogBatch is what the tree is to take in.
+type LogBatch struct {
+	Size   int64                             // leaves of the tree so far
+	Leaves [][]byte                          // texts of the records, as stored
+	Read   func([]int64) ([][32]byte, error) // stored hashes by index
+}
+
+// LogGrowth is what the tree becomes.
+type LogGrowth struct {
+	First      int64      // index of the first new hash
+	Hashes     [][32]byte // to store
+	Checkpoint []byte     // the signed head
 }

@@ -64,6 +64,9 @@ func (a *app) newBroker(ctx context.Context, c serveConfig, log *slog.Logger) (*
 		err = a.trust(c, &cfg)
 	}
 	if err == nil {
+		cfg.LogSigner, err = logSigner(c.State)
+	}
+	if err == nil {
 		if cfg.Admins, err = c.admins(); err == nil {
 			b.adminToken, err = adminToken(filepath.Join(c.State, "admin.token"))
 		}

@@ -84,6 +84,7 @@ func verbs(a *app) []*cobra.Command {
 		newServeCmd(a),
 		newSecretCmd(a),
 		newTicketCmd(a),
+		newLogCmd(a),
 		newDemoCmd(a),
 		newSeCmd(a),
 		newSimCmd(a),

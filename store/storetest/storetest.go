@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/translog"
 	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/store"
 )
@@ -40,6 +41,7 @@ func Run(t *testing.T, open Open) {
 		{"sweep burns and forgets", testSweepLedger},
 		{"a second process sees it all", testReopen},
 		{"cancelled callers", testCancelled},
+		{"the log grows once per record", testJournal},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, open) })
 	}
@@ -501,4 +503,64 @@ func testCancelled(t *testing.T, open Open) {
 		t.Errorf("%v", err)
 	}
 	check(t, s.Ping(t.Context()))
+}
+
+func testJournal(t *testing.T, open Open) {
+	s, again := open(t)
+	stores := []store.Store{s, s}
+	if again != nil {
+		stores[1] = again(t)
+	}
+	ctx := t.Context()
+	if cp := must[[]byte](t)(s.LogCheckpoint(ctx)); cp != nil {
+		t.Errorf("a checkpoint of nothing: %q", cp)
+	}
+	for i := range 40 {
+		check(t, s.AppendRecord(ctx, release.Record{Time: now, Reason: fmt.Sprint(i)}))
+	}
+	grow := func(b store.LogBatch) (store.LogGrowth, error) {
+		hs, tree, err := translog.Grow(b.Size, b.Leaves, func(ix []int64) ([]translog.Hash, error) {
+			raw, err := b.Read(ix)
+			out := make([]translog.Hash, len(raw))
+			for i := range raw {
+				out[i] = raw[i]
+			}
+			return out, err
+		})
+		out := store.LogGrowth{First: translog.Stored(b.Size), Checkpoint: fmt.Appendf(nil, "%d %s", tree.Size, tree.Root)}
+		for _, h := range hs {
+			out.Hashes = append(out.Hashes, h)
+		}
+		return out, err
+	}
+	parallel(4, func(i int) {
+		for {
+			n, err := stores[i%2].GrowLog(ctx, 7, grow)
+			if err != nil {
+				t.Error(err)
+			}
+			if n == 0 || err != nil {
+				return
+			}
+		}
+	})
+	if _, err := s.GrowLog(ctx, 7, func(store.LogBatch) (store.LogGrowth, error) {
+		t.Error("nothing is left")
+		return store.LogGrowth{}, nil
+	}); err != nil {
+		t.Error(err)
+	}
+	leaves := must[[]string](t)(s.LogLeaves(ctx, 0, 100))
+	raw := make([][]byte, len(leaves))
+	for i := range leaves {
+		raw[i] = []byte(leaves[i])
+	}
+	tree, err := translog.Of(raw)
+	check(t, err)
+	if cp := must[[]byte](t)(s.LogCheckpoint(ctx)); len(leaves) != 40 || string(cp) != fmt.Sprintf("40 %s", tree.Root) {
+		t.Errorf("%d leaves, checkpoint %q", len(leaves), cp)
+	}
+	if tail := must[[]string](t)(s.LogLeaves(ctx, 38, 100)); len(tail) != 2 || tail[1] != leaves[39] {
+		t.Errorf("%q", tail)
+	}
 }
