@@ -14,19 +14,36 @@ import (
 // snpReportSize is the length of an ATTESTATION_REPORT in bytes.
 const snpReportSize = 1184
 
-// KBSEvidence renders ev as the primary_evidence that Trustee's guests send to a KBS (kbs-evidence.md). For TDX and SGX
-// that is the quote in base64, for TDX with the CCEL event log. For SNP it is
-// {"attestation_report": {…}, "cert_chain": null | […]} in the shape of the sev library since 6.3 (section 2.1, shape C).
-// Evidence of another TEE is class unsupported; a report that this form cannot carry, one with reserved bytes set, is
-// class malformed.
+// KBSEvidence renders ev as the primary_evidence that Trustee's guests send to a KBS (kbs-evidence.md). For SNP that is
+// {"attestation_report": {…}, "cert_chain": null | […]} in the shape of the sev library since 6.3 (section 2.1, shape
+// C), for TDX {"quote": "…", "cc_eventlog": null | "…"} (section 3), for SGX {"quote": "…"} (section 4). Evidence of
+// another TEE is class unsupported; a report that this form cannot carry, one with reserved bytes set, is class malformed.
 func KBSEvidence(ev evidence.Evidence) (json.RawMessage, error) {
 	switch ev.TEE {
 	case "snp":
-	case "tdx", "sgx":
-		return kbsQuote(ev)
-	default:
-		return nil, fault.New(fault.Unsupported, "evidence of TEE %q cannot be sent to a KBS yet", ev.TEE)
+		return kbsSNPEvidence(ev)
+	case "tdx":
+		return marshalKBS(struct {
+			Quote []byte `json:"quote"`       // encoding/json writes bytes as base64 with padding
+			Log   []byte `json:"cc_eventlog"` // nil is null
+		}{ev.Data, ev.EventLog})
+	case "sgx":
+		return marshalKBS(struct {
+			Quote []byte `json:"quote"`
+		}{ev.Data})
 	}
+	return nil, fault.New(fault.Unsupported, "evidence of TEE %q cannot be sent to a KBS yet", ev.TEE)
+}
+
+func marshalKBS[T any](v T) (json.RawMessage, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "evidence as JSON: %w", err)
+	}
+	return b, nil
+}
+
+func kbsSNPEvidence(ev evidence.Evidence) (json.RawMessage, error) {
 	out := kbsSNP{}
 	var err error
 	if out.Report, err = kbsReportOf(ev.Data); err != nil {
