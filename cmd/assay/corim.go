@@ -11,6 +11,7 @@ import (
 
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/corim"
+	"github.com/assay-tee/assay/corim/corimjson"
 	"github.com/assay-tee/assay/corim/profiles"
 	"github.com/assay-tee/assay/corim/profiles/amdsnp"
 	"github.com/assay-tee/assay/corim/profiles/assaytdx"
@@ -21,7 +22,7 @@ import (
 
 func newCorimCmd(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "corim", Short: "Make, sign, check and show reference values (CoRIM)"}
-	c.AddCommand(newCorimCreateCmd(a), newCorimSignCmd(a), newCorimVerifyCmd(a))
+	c.AddCommand(newCorimCreateCmd(a), newCorimSignCmd(a), newCorimVerifyCmd(a), newCorimShowCmd(a))
 	return c
 }
 
@@ -40,13 +41,20 @@ type corimCreateFlags struct {
 func newCorimCreateCmd(a *app) *cobra.Command {
 	var f corimCreateFlags
 	c := &cobra.Command{
-		Use:   "create",
-		Short: "Make an unsigned CoRIM with reference values",
-		Long:  `Makes an unsigned CoRIM that says which values an environment may have. A name that is given twice makes alternatives. Sign it with "assay corim sign" before anybody can rely on it.`,
+		Use:   "create [TEMPLATE...]",
+		Short: "Make an unsigned CoRIM with reference values, from single values or from JSON templates",
+		Long: `Makes an unsigned CoRIM that says which values an environment may have. A name that is given twice makes alternatives. Sign it with "assay corim sign" before anybody can rely on it.
+
+With templates (docs/corim-json.md; the style is that of cocli) the first is the CoRIM and further ones are CoMIDs that
+are added to it.`,
 		Example: `  assay corim create --tee snp --expect measurement=7f51… --id firmware-1.4 --entity "Example Firmware" -o firmware.cbor
   assay corim sign firmware.cbor --key publisher.key --name "Example Firmware" -o firmware.corim`,
-		Args: cobra.NoArgs,
-		RunE: runE(func(*cobra.Command, []string) error { return a.corimCreate(f) }),
+		RunE: runE(func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return a.corimFromTemplates(f, args)
+			}
+			return a.corimCreate(f)
+		}),
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.tee, "tee", "snp", "`TEE` that the values are of: snp or tdx")
@@ -87,6 +95,30 @@ func (a *app) corimCreate(f corimCreateFlags) error {
 		m.Validity = &corim.Validity{NotBefore: &now, NotAfter: t}
 	case f.validFor > 0:
 		m.Validity = &corim.Validity{NotBefore: &now, NotAfter: now.Add(f.validFor)}
+	}
+	b, err := corim.Encode(m, corim.Options{Profiles: profiles.All()})
+	if err != nil {
+		return err
+	}
+	return a.output(f.out, 0o644, func(w io.Writer) error { _, err := w.Write(b); return err })
+}
+
+// corimFromTemplates encodes a CoRIM template and the CoMID templates that belong into it.
+func (a *app) corimFromTemplates(f corimCreateFlags, files []string) error {
+	if len(f.expect) > 0 {
+		return fault.New(fault.Usage, "--expect and templates exclude each other: put the values into the template")
+	}
+	var docs [][]byte
+	for _, name := range files {
+		b, err := a.read(name)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, b)
+	}
+	m, err := corimjson.Manifest(docs[0], docs[1:]...)
+	if err != nil {
+		return fault.Wrap(err, "%s", strings.Join(files, " "))
 	}
 	b, err := corim.Encode(m, corim.Options{Profiles: profiles.All()})
 	if err != nil {
