@@ -87,6 +87,8 @@ type Profile struct {
 	Compare func(mkey claim.ID, codePoint int64) func(cond, acc claim.Values) bool
 	// ElementName gives the name by which people know an element, or "".
 	ElementName func(env claim.Environment, mkey claim.ID) string
+	// Describe writes an element's values for people where the profile knows more than the base, or "".
+	Describe func(mkey claim.ID, v claim.Values) string
 	// Check finds what the profile forbids or advises against in a manifest.
 	Check func(*Manifest) []Finding
 

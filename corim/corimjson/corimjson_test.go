@@ -204,3 +204,28 @@ func FuzzTemplate(f *testing.F) {
 		}
 	})
 }
+
+// The example of the documentation must read, and be what it says.
+func TestTheDocumentedExampleReads(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "corim-json.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, ok := bytes.Cut(doc, []byte("## Example\n"))
+	if !ok {
+		t.Fatal("no example")
+	}
+	m, err := corimjson.Manifest(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := corim.Options{Profiles: profiles.All()}
+	if _, err := corim.Encode(m, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range o.Profiles[m.Profile].Check(m) {
+		if f.Err != nil {
+			t.Error(f.Err)
+		}
+	}
+}

@@ -106,6 +106,7 @@ func Profile() *corim.Profile {
 		Compare:     compare,
 		ElementName: func(_ claim.Environment, mkey claim.ID) string { return ElementName(mkey) },
 		OddDigest:   oddDigest,
+		Describe:    Describe,
 		KeyTags:     []uint64{32780}, // AMD key digest, section 2.3
 		Check:       check,
 	}
