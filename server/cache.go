@@ -21,6 +21,8 @@ type appraised struct {
 	set *endorse.Set // the statements it was made with
 	// initData are the claims of a document that hardware was found to bind.
 	initData []byte
+	// hostBound marks evidence that counts only as long as a statement calls its build binding-safe.
+	hostBound bool
 }
 
 func newAppraisals(n int) *appraisals {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/protocol/rcar"
@@ -18,9 +19,6 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	tee, ok := rcar.ParseTEE(sess.TEE)
 	if !ok || !tee.Primary {
 		return appraised{}, fault.New(fault.Unsupported, "%q cannot be the primary evidence", sess.TEE)
-	}
-	if att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe {
-		return appraised{}, release.Deny(release.BindingUnsafe, "evidence of an SVSM guest behind aproxy: no reference value says that this build fixes what REPORT_DATA commits to; see the option for host-chosen bindings")
 	}
 	digests, err := att.Digests(rcar.Version(sess.Version), rcar.Hash(sess.Hash), sess.Nonce)
 	if err != nil {
@@ -51,7 +49,33 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	}
 	set := s.live.get().Statements()
 	a, err := appraise.Appraise(in, set)
-	return appraised{a: a, set: set, initData: initData}, err
+	if err != nil {
+		return appraised{}, err
+	}
+	if att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe && !bindingSafe(a) {
+		return appraised{}, release.Deny(release.BindingUnsafe, "no statement says that this SVSM build fixes in its measured code what REPORT_DATA commits to (an endorsed value %q); in other builds the host chooses", BindingSafeElement)
+	}
+	return appraised{a: a, set: set, initData: initData, hostBound: att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe}, nil
+}
+
+// BindingSafeElement is the mkey (text) of the endorsed value that a reference value provider signs for SVSM builds whose
+// measured code alone decides what goes into REPORT_DATA (specs svsm.md section 4.3). Its value is the boolean true; a
+// conditional endorsement ties it to the measurement. Without it secrets are not released to such a guest.
+const BindingSafeElement = "binding-safe"
+
+// bindingSafe reports whether an admitted statement vouches so for the lead Attester.
+func bindingSafe(a *appraise.Appraisal) bool {
+	for _, e := range a.Attesters()[0].Accepted {
+		if e.Source == nil || e.CMType != claim.CMEndorsements {
+			continue
+		}
+		for _, el := range e.Elements {
+			if el.Key.Kind == claim.KindText && el.Key.TextContent() == BindingSafeElement && el.Values.Bool != nil && *el.Values.Bool {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // authenticate is stage 1 for one piece; with several digests (protocol 0.1.0) any may match.
@@ -97,7 +121,9 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 			in = append(in, appraise.Input{Label: a.Label, Verified: a.Evidence})
 		}
 		x.set = s.live.get().Statements()
-		x.a, err = appraise.Appraise(in, x.set)
+		if x.a, err = appraise.Appraise(in, x.set); err == nil && x.hostBound && !bindingSafe(x.a) {
+			err = release.Deny(release.BindingUnsafe, "the statement that this SVSM build is binding-safe is gone")
+		}
 	} else {
 		var att *rcar.Attestation
 		if att, err = rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence); err == nil {

@@ -235,3 +235,95 @@ func recipientKeys(t *testing.T) []jwe.PrivateKey {
 	}
 	return out
 }
+
+// TestErrorTranscripts: what clients look for in refusals.
+func TestErrorTranscripts(t *testing.T) {
+	var v struct {
+		Error []struct {
+			Name, Step, Type, Body string
+			Detail                 string `json:"detail_contains"`
+			Status                 int
+		}
+		Accept []transcript
+	}
+	readVectors(t, "kbs/transcripts.json", &v)
+	w := sampleWorld(t, nil)
+	w.put("default/key/1", "", "the secret")
+	attest := v.Accept[0].Steps[1].Request.Body
+	begin := func() string {
+		t.Helper()
+		cookie := strings.Repeat("0123456789abcdef", 2)
+		now := w.clock.now()
+		id := sha256.Sum256([]byte(cookie))
+		if _, ok, _ := w.store.Session(t.Context(), id, now); ok {
+			w.clock.add(time.Hour)
+			now = w.clock.now()
+			if _, err := w.store.SweepSessions(t.Context(), now, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.store.CreateSession(t.Context(), store.Session{ID: id, Version: "0.4.0", TEE: "sample", Nonce: v.Accept[0].Nonce, Created: now, Expires: now.Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		return cookie
+	}
+	attested := func(w *world) string {
+		t.Helper()
+		cookie := begin()
+		if resp, out := w.raw("POST", "/kbs/v0/attest", cookie, attest); resp.StatusCode != 200 {
+			t.Fatal(out)
+		}
+		return cookie
+	}
+	for _, e := range v.Error {
+		t.Run(e.Name, func(t *testing.T) {
+			method, path, cookie, body, at := "POST", "/kbs/v0/attest", "", attest, w
+			switch e.Name {
+			case "version-too-new", "unknown-tee", "auth-not-json":
+				path, body = "/kbs/v0/auth", e.Body
+			case "no-cookie":
+			case "unknown-cookie":
+				cookie = strings.Repeat("f", 32)
+			case "wrong-nonce":
+				cookie, body = begin(), strings.Replace(attest, v.Accept[0].Nonce, strings.Repeat("A", 43)+"=", 1)
+			case "wrong-digest":
+				cookie = begin()
+				body = strings.Replace(attest, `"additional_evidence":""`, `"additional_evidence":"{}"`, 1)
+			case "init-data-format":
+				cookie = begin()
+				body = strings.Replace(attest, `"init-data":null`, `"init-data":{"format":"json","body":""}`, 1)
+			case "no-token":
+				method, path, body = "GET", "/kbs/v0/resource/default/key/1", ""
+			case "policy-denies":
+				method, path, body = "GET", "/kbs/v0/resource/default/key/1", ""
+				cookie = attested(w)
+				deny := *w
+				pol, err := rego.Compile(rego.Config{Name: "deny", Modules: []rego.Module{{Name: "deny.rego", Text: strings.Replace(allowAll, "== true", "== false", 1)}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				deny.cfg.Parts.Policy = pol
+				deny.start()
+				defer deny.close()
+				at = &deny
+			case "resource-missing":
+				method, path, body = "GET", "/kbs/v0/resource/default/key/none", ""
+				cookie = attested(w)
+			case "plugin-missing":
+				method, path, body = "GET", "/kbs/v0/nonesuch/x", ""
+			case "admin-denied":
+				path = "/kbs/v0/resource/a/b/c"
+			default:
+				t.Fatalf("an error of an unknown kind: %s", e.Step)
+			}
+			resp, out := at.raw(method, path, cookie, body)
+			var got struct{ Type, Detail string }
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%q: %v", out, err)
+			}
+			if resp.StatusCode != e.Status || got.Type != e.Type || !strings.Contains(got.Detail, e.Detail) {
+				t.Errorf("%d %s, want %d %s %q", resp.StatusCode, out, e.Status, e.Type, e.Detail)
+			}
+		})
+	}
+}
