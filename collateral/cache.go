@@ -136,7 +136,7 @@ func (c *Cache) refresh(ctx context.Context, req evidence.Request) (evidence.Res
 	old, have := c.mem.Get(req)
 	if !have && c.disk != nil {
 		if r, at, ok := c.disk.get(req); ok {
-			old, have = stored{r, freshUntil(r, at)}, true
+			old, have = stored{r, FreshUntil(r, at)}, true
 			c.mem.Put(req, old, size(req, r))
 		}
 	}
@@ -152,7 +152,7 @@ func (c *Cache) refresh(ctx context.Context, req evidence.Request) (evidence.Res
 	}
 	now := c.clock()
 	if len(r.Body) > 0 && len(r.Body)+len(r.IssuerChain) <= maxBody {
-		c.mem.Put(req, stored{r, freshUntil(r, now)}, size(req, r))
+		c.mem.Put(req, stored{r, FreshUntil(r, now)}, size(req, r))
 		if c.disk != nil {
 			c.disk.put(req, r, now)
 		}
@@ -173,9 +173,9 @@ func size(req evidence.Request, r evidence.Response) int64 {
 	return int64(len(req.Service) + len(req.Path) + len(r.Body) + len(r.IssuerChain))
 }
 
-// freshUntil is the end of the time in which an answer had at that time serves without a question: at the latest when
+// FreshUntil is the end of the time in which an answer had at that time serves without a question: at the latest when
 // its own validity ends.
-func freshUntil(r evidence.Response, at time.Time) time.Time {
+func FreshUntil(r evidence.Response, at time.Time) time.Time {
 	b := r.Body
 	block, _ := pem.Decode(b)
 	if block != nil {
@@ -213,6 +213,27 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// ValidUntil is the end of the validity that an answer names itself; zero when it names none.
+func ValidUntil(r evidence.Response) time.Time {
+	b := r.Body
+	if block, _ := pem.Decode(b); block != nil {
+		b = block.Bytes
+	}
+	if c, err := x509.ParseCertificate(b); err == nil {
+		return c.NotAfter
+	}
+	if l, err := x509.ParseRevocationList(b); err == nil {
+		return l.NextUpdate
+	}
+	if t, err := dcap.ParseTCBInfo(r.Body); err == nil {
+		return t.Window.Until
+	}
+	if t, err := dcap.ParseIdentity(r.Body); err == nil {
+		return t.Window.Until
+	}
+	return time.Time{}
 }
 
 // ensureDir makes the directory of a cache.
