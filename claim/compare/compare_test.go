@@ -17,10 +17,10 @@ func dig(alg int64, seed byte, size int) claim.Digest {
 }
 
 func digests(d ...claim.Digest) claim.Values { return claim.Values{Digests: d} }
-func svnIs(n uint64) claim.Values           { return claim.Values{SVN: &claim.SVN{Value: n}} }
-func svnMin(n uint64) claim.Values          { return claim.Values{SVN: &claim.SVN{Value: n, Min: true}} }
-func rawIs(b ...byte) claim.Values          { return claim.Values{Raw: &claim.Raw{Value: b}} }
-func masked(v, m []byte) claim.Values       { return claim.Values{Raw: &claim.Raw{Value: v, Mask: m}} }
+func svnIs(n uint64) claim.Values            { return claim.Values{SVN: &claim.SVN{Value: n}} }
+func svnMin(n uint64) claim.Values           { return claim.Values{SVN: &claim.SVN{Value: n, Min: true}} }
+func rawIs(b ...byte) claim.Values           { return claim.Values{Raw: &claim.Raw{Value: b}} }
+func masked(v, m []byte) claim.Values        { return claim.Values{Raw: &claim.Raw{Value: v, Mask: m}} }
 func intIs(i int64) claim.Values {
 	return claim.Values{IntRange: &claim.IntRange{Value: ptr(claim.IntOf(i))}}
 }
