@@ -53,30 +53,40 @@ const maxAnswer = 16 << 20 // bytes
 
 // do sends one request and decodes a JSON answer into out unless that is nil.
 func (c *adminClient) do(ctx context.Context, method, path string, body []byte, out jsonValue) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return fault.New(fault.Usage, "%w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fault.New(fault.Unavailable, "the server does not answer: %w", err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return fault.New(fault.Unavailable, "the answer breaks off: %w", err)
-	}
-	if resp.StatusCode >= 300 {
-		return problemError(resp.StatusCode, b)
-	}
-	if out == nil {
-		return nil
+	b, err := c.send(ctx, method, path, body)
+	if err != nil || out == nil {
+		return err
 	}
 	if err := json.Unmarshal(b, out); err != nil {
 		return fault.New(fault.Unavailable, "the answer is not what this version understands: %w", err)
 	}
 	return nil
+}
+
+// fetch returns the bytes of an answer.
+func (c *adminClient) fetch(ctx context.Context, path string) ([]byte, error) {
+	return c.send(ctx, "GET", path, nil)
+}
+
+func (c *adminClient) send(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fault.New(fault.Usage, "%w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the server does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the answer breaks off: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		return nil, problemError(resp.StatusCode, b)
+	}
+	return b, nil
 }
 
 // problemError turns problem details (RFC 9457) back into an error of their class.

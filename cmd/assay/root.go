@@ -84,6 +84,8 @@ func verbs(a *app) []*cobra.Command {
 		newServeCmd(a),
 		newSecretCmd(a),
 		newTicketCmd(a),
+		newPolicyCmd(a),
+		newStatementCmd(a),
 		newLogCmd(a),
 		newDemoCmd(a),
 		newSeCmd(a),
