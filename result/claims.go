@@ -43,7 +43,8 @@ type document struct {
 	developer, build string
 	nonce            []byte
 	status           claim.Opt[claim.Tier]
-	confirmation     claim.Object // "cnf"
+	confirmation     claim.Object // "cnf" in JSON
+	confirmKey       []byte       // COSE_Key of "cnf" in CBOR
 	basis            claim.Object // ear_assay_basis
 	mode             claim.Object // ear_assay_mode
 	submods          []submod

@@ -46,7 +46,7 @@ const (
 	DefaultMaxAge = 5 * time.Minute
 )
 
-// Verify checks a signed result (JWT) by every step of specs ear.md section 10. Its errors have the classes malformed,
+// Verify checks a signed result (JWT or CWT) by every step of specs ear.md section 10. Its errors have the classes malformed,
 // unsupported, signature, expired, binding, or denied for a result that is marked insecure. Which status is good
 // enough is the caller's to decide; an [Accepted] result need not be affirming.
 func Verify(token []byte, cfg VerifyConfig) (*Accepted, error) {
@@ -94,6 +94,9 @@ func (cfg VerifyConfig) check() (VerifyConfig, error) {
 
 // open authenticates the bytes first and reads the claims after.
 func open(token []byte, cfg VerifyConfig) (*document, keys.Public, error) {
+	if isCWT(token) {
+		return openCWT(token, cfg)
+	}
 	h, payload, err := splitJWS(token)
 	if err != nil {
 		return nil, keys.Public{}, err
