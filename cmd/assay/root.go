@@ -87,6 +87,7 @@ func verbs(a *app) []*cobra.Command {
 		newPolicyCmd(a),
 		newStatementCmd(a),
 		newLogCmd(a),
+		newStoreCmd(a),
 		newDemoCmd(a),
 		newSeCmd(a),
 		newSimCmd(a),

@@ -78,15 +78,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, file: info, ops: make(chan *op, 1024), closing: make(chan struct{}), done: make(chan struct{}), stmts: map[string]*sql.Stmt{}}
 	s.cfg.Path = abs
-	dsn := func(extra string) string {
-		return "file:" + (&url.URL{Path: abs}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)" + extra
-	}
-	if s.write, err = sql.Open("sqlite", dsn("&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(4000)&_pragma=trusted_schema(0)&_txlock=immediate")); err != nil {
+	if s.write, err = sql.Open("sqlite", s.dsn("&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(4000)&_pragma=trusted_schema(0)&_txlock=immediate")); err != nil {
 		return nil, fault.New(fault.Unavailable, "store: %w", err)
 	}
 	s.sync = "full"
 	s.write.SetMaxOpenConns(1)
-	if s.read, err = sql.Open("sqlite", dsn("&_pragma=query_only(1)")); err != nil {
+	if s.read, err = sql.Open("sqlite", s.dsn("&_pragma=query_only(1)")); err != nil {
 		return nil, errors.Join(fault.New(fault.Unavailable, "store: %w", err), s.write.Close())
 	}
 	s.read.SetMaxOpenConns(4)
@@ -96,6 +93,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	go s.loop()
 	return s, nil
+}
+
+func (s *Store) dsn(extra string) string {
+	return "file:" + (&url.URL{Path: s.cfg.Path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)" + extra
 }
 
 func (s *Store) start(ctx context.Context) error {
