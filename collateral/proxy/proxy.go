@@ -166,7 +166,11 @@ func (p *Proxy) wait(ctx context.Context, req evidence.Request) (*answer, error)
 		if r.Err != nil {
 			return nil, r.Err
 		}
-		return r.Val.(*answer), nil
+		a := r.Val.(*answer)
+		if now := p.clock(); !a.validAt(now) { // also when it was fetched for somebody who came earlier
+			return nil, fault.New(fault.Unavailable, "%s %s: all that is to be had expired at %s", req.Service, req.Path, a.valid.UTC().Format(time.RFC3339))
+		}
+		return a, nil
 	}
 }
 
