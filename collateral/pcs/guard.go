@@ -44,6 +44,19 @@ func versionOf(d Document, r evidence.Response) (version, bool) {
 	return version{}, false
 }
 
+// before reports whether v is an earlier version than w.
+func (v version) before(w version) bool {
+	c := v.number.Cmp(w.number)
+	return c < 0 || c == 0 && v.issued.Before(w.issued)
+}
+
+// Older reports whether a is an earlier version of the document than b: by evaluation or CRL number, then by date.
+func Older(d Document, a, b evidence.Response) bool {
+	v, ok1 := versionOf(d, a)
+	w, ok2 := versionOf(d, b)
+	return ok1 && ok2 && v.before(w)
+}
+
 func (g *guard) admit(d Document, r evidence.Response) error {
 	v, ok := versionOf(d, r)
 	if !ok {
@@ -52,7 +65,7 @@ func (g *guard) admit(d Document, r evidence.Response) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old, known := g.best[d.Path()]
-	if known && (v.number.Cmp(old.number) < 0 || v.number.Cmp(old.number) == 0 && v.issued.Before(old.issued)) {
+	if known && v.before(old) {
 		return fault.New(fault.Unavailable, "the service has gone back from number %v of %s to number %v of %s", old.number, old.issued.Format(time.RFC3339), v.number, v.issued.Format(time.RFC3339))
 	}
 	if g.best == nil || len(g.best) >= maxGuarded {

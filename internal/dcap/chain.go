@@ -234,3 +234,15 @@ func BuildSigner(cert *x509.Certificate, roots []*x509.Certificate) (*Signer, er
 	}
 	return &Signer{Cert: cert, Root: root, Key: cert.PublicKey.(*ecdsa.PublicKey), Window: windowOf(cert).Intersect(windowOf(root))}, nil
 }
+
+// VerifyCA checks that ca is a PCK CA that one of roots issued; times are not checked. Its errors are of class signature.
+func VerifyCA(ca *x509.Certificate, roots []*x509.Certificate) error {
+	if cn := ca.Subject.CommonName; cn != NamePlatformCA && cn != NameProcessorCA {
+		return fault.New(fault.Signature, "%q is no PCK CA", cn)
+	}
+	root, err := anchor(nil, ca, roots)
+	if err != nil {
+		return err
+	}
+	return issued(root, ca, true)
+}
