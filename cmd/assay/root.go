@@ -89,6 +89,7 @@ func verbs(a *app) []*cobra.Command {
 		newLogCmd(a),
 		newStoreCmd(a),
 		newDemoCmd(a),
+		newCollateralCmd(a),
 		newSeCmd(a),
 		newSimCmd(a),
 		newVersionCmd(a),
