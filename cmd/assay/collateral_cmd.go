@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/assay-tee/assay/collateral"
+	"github.com/assay-tee/assay/collateral/bundle"
 	"github.com/assay-tee/assay/collateral/proxy"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/builtin"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/keys"
 )
 
 func newCollateralCmd(a *app) *cobra.Command {
@@ -27,7 +31,7 @@ func newCollateralCmd(a *app) *cobra.Command {
 		Long: `Vendor data is never trusted because of where it comes from: every verifier checks it again. ASSAY_KDS_URL and
 ASSAY_PCS_URL name other services than AMD's and Intel's, such as "assay collateral serve" of your own.`,
 	}
-	c.AddCommand(newCollateralFetchCmd(a), newCollateralServeCmd(a))
+	c.AddCommand(newCollateralFetchCmd(a), newCollateralExportCmd(a), newCollateralImportCmd(a), newCollateralServeCmd(a))
 	return c
 }
 
@@ -47,14 +51,18 @@ without a network and give it to "assay verify --offline --collateral DIR".`,
 			return a.collateralFetch(cmd.Context(), f, args)
 		}),
 	}
+	f.add(c, "`DIR` for the documents; it may exist")
+	return c
+}
+
+func (f *fetchFlags) add(c *cobra.Command, out string) {
 	fl := c.Flags()
-	fl.StringVarP(&f.out, "output", "o", "", "`DIR` for the documents; it may exist")
+	fl.StringVarP(&f.out, "output", "o", "", out)
 	fl.StringVar(&f.as, "as", "", "force the `FORMAT` of the evidence instead of detecting it")
 	fl.StringVar(&f.at, "at", "", "as of this `TIME` (RFC 3339) instead of now")
 	fl.StringArrayVar(&f.paths, "collateral", nil, "vendor data that is at hand already: `PATH` (repeatable)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "hardware root from `FILE` in place of the built-in ones (repeatable)")
 	fl.BoolVar(&f.insecure, "insecure-simulator", false, "accept roots of the simulator")
-	return c
 }
 
 type fetchFlags struct {
@@ -66,10 +74,9 @@ type fetchFlags struct {
 // keeper passes requests on and keeps the answers.
 type keeper struct {
 	evidence.Collateral
-	dir   *collateral.Dir
-	now   func() time.Time
-	mu    sync.Mutex
-	names []string
+	now     func() time.Time
+	mu      sync.Mutex
+	entries []bundle.Entry
 }
 
 // Get implements evidence.Collateral.
@@ -78,24 +85,53 @@ func (k *keeper) Get(ctx context.Context, req evidence.Request) (evidence.Respon
 	if err != nil {
 		return r, err
 	}
-	if err := k.dir.Put(req, r, k.now()); err != nil {
-		return r, err
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.names = append(k.names, req.Service+" "+req.Path)
+	req = collateral.Canonical(req)
+	if !slices.ContainsFunc(k.entries, func(e bundle.Entry) bool { return e.Request == req }) {
+		k.entries = append(k.entries, bundle.Entry{Request: req, Response: r, Had: k.now().UTC().Truncate(time.Second)})
+	}
 	return r, nil
 }
 
-func (a *app) collateralFetch(ctx context.Context, f fetchFlags, args []string) error {
+// gather authenticates evidence and returns every document that was asked of a vendor for it. Whose evidence it is does
+// not matter for what verifying it needs.
+func (a *app) gather(ctx context.Context, f fetchFlags, args []string) ([]bundle.Entry, error) {
 	at, err := a.clock(f.at)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tr, err := a.loadAnchors(f.anchors, f.insecure)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	origin, err := a.collateral(f.paths, false)
+	if err != nil {
+		return nil, err
+	}
+	table, err := builtin.New()
+	if err != nil {
+		return nil, err
+	}
+	evs, err := a.readEvidence(args, f.as)
+	if err != nil {
+		return nil, err
+	}
+	k := &keeper{Collateral: origin, now: a.now}
+	var failed []error
+	for i, ev := range evs {
+		row, err := table.For(ev)
+		if err == nil {
+			_, err = row.Driver.Authenticate(ctx, ev, evidence.Env{Time: at, Binding: evidence.UnboundUnsafe(), Anchors: tr.hardware, Collateral: k})
+		}
+		if err != nil {
+			failed = append(failed, fault.Wrap(err, "%s", args[min(i, len(args)-1)]))
+		}
+	}
+	return k.entries, errors.Join(failed...)
+}
+
+func (a *app) collateralFetch(ctx context.Context, f fetchFlags, args []string) error {
 	if err := os.MkdirAll(f.out, 0o755); err != nil {
 		return fault.New(fault.Usage, "%w", err)
 	}
@@ -104,35 +140,133 @@ func (a *app) collateralFetch(ctx context.Context, f fetchFlags, args []string) 
 		return err
 	}
 	defer dir.Close()
-	origin, err := a.collateral(f.paths, false)
-	if err != nil {
-		return err
-	}
-	table, err := builtin.New()
-	if err != nil {
-		return err
-	}
-	evs, err := a.readEvidence(args, f.as)
-	if err != nil {
-		return err
-	}
-	k := &keeper{Collateral: origin, dir: dir, now: a.now}
-	var failed []error
-	for i, ev := range evs {
-		row, err := table.For(ev)
-		if err == nil {
-			// Whose evidence this is does not matter for what verifying it needs.
-			_, err = row.Driver.Authenticate(ctx, ev, evidence.Env{Time: at, Binding: evidence.UnboundUnsafe(), Anchors: tr.hardware, Collateral: k})
+	entries, err := a.gather(ctx, f, args)
+	for _, e := range entries {
+		if perr := dir.Put(e.Request, e.Response, e.Had); perr != nil {
+			return perr
 		}
+		fmt.Fprintf(a.stdout, "%s %s\n", e.Request.Service, e.Request.Path)
+	}
+	fmt.Fprintf(a.stderr, "%d documents in %s\n", len(entries), f.out)
+	return err
+}
+
+func newCollateralExportCmd(a *app) *cobra.Command {
+	var f fetchFlags
+	var keyFile string
+	c := &cobra.Command{
+		Use:   "export EVIDENCE...",
+		Short: "Fetch what verifying this evidence needs, into one signed file for a site without a network",
+		Long: `As "collateral fetch", into one file signed with your key, so that the other side sees that nothing was left out or
+exchanged on the way. "assay collateral import" opens it there and checks every document again.`,
+		Example: "  assay collateral export quote.bin --key courier.key -o site.bundle",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: runE(func(cmd *cobra.Command, args []string) error {
+			if f.out == "" || keyFile == "" {
+				return fault.New(fault.Usage, "name the file and the key that signs it: -o FILE --key FILE")
+			}
+			key, err := keys.Load(keyFile)
+			if err != nil {
+				return err
+			}
+			entries, err := a.gather(cmd.Context(), f, args)
+			if err != nil {
+				return err
+			}
+			b, err := bundle.Seal(entries, key, a.now())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stderr, "%d documents in %s\n", len(entries), f.out)
+			return a.output(f.out, 0o644, func(w io.Writer) error { _, err := w.Write(b); return err })
+		}),
+	}
+	f.add(c, "`FILE` for the bundle")
+	c.Flags().StringVar(&keyFile, "key", "", "private key in `FILE` that signs the bundle")
+	return c
+}
+
+func newCollateralImportCmd(a *app) *cobra.Command {
+	var out, at string
+	var pubs, anchors []string
+	var insecure bool
+	c := &cobra.Command{
+		Use:   "import BUNDLE",
+		Short: "Open a signed bundle, check every document in it, and put them into a directory",
+		Long: `Nothing is imported when a document does not hold, or would take the place of a newer one: that would be the way to bring
+a revoked key or an old TCB level back.`,
+		Example: "  assay collateral import site.bundle --key courier.key.pub -o bundle\n  assay verify quote.bin --offline --collateral bundle",
+		Args:    cobra.ExactArgs(1),
+		RunE: runE(func(_ *cobra.Command, args []string) error {
+			if out == "" || len(pubs) == 0 {
+				return fault.New(fault.Usage, "name the directory and whose signature counts: -o DIR --key FILE")
+			}
+			t, err := a.clock(at)
+			if err != nil {
+				return err
+			}
+			return a.collateralImport(args[0], out, pubs, anchors, insecure, t)
+		}),
+	}
+	fl := c.Flags()
+	fl.StringVarP(&out, "output", "o", "", "`DIR` for the documents; it may exist")
+	fl.StringArrayVar(&pubs, "key", nil, "public key in `FILE` of who signed the bundle (repeatable)")
+	fl.StringVar(&at, "at", "", "as of this `TIME` (RFC 3339) instead of now")
+	fl.StringArrayVar(&anchors, "anchor", nil, "hardware root from `FILE` in place of the built-in ones (repeatable)")
+	fl.BoolVar(&insecure, "insecure-simulator", false, "accept roots of the simulator")
+	return c
+}
+
+func (a *app) collateralImport(name, out string, pubs, anchors []string, insecure bool, at time.Time) error {
+	raw, err := a.read(name)
+	if err != nil {
+		return err
+	}
+	var trusted []keys.Public
+	for _, p := range pubs {
+		b, err := a.read(p)
 		if err != nil {
-			failed = append(failed, fault.Wrap(err, "%s", args[min(i, len(args)-1)]))
+			return err
 		}
+		ks, err := keys.ParsePublic(b)
+		if err != nil {
+			return fault.Wrap(err, "--key %s", p)
+		}
+		trusted = append(trusted, ks...)
 	}
-	for _, n := range k.names {
-		fmt.Fprintln(a.stdout, n)
+	tr, err := a.loadAnchors(anchors, insecure)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(a.stderr, "%d documents in %s\n", len(k.names), f.out)
-	return errors.Join(failed...)
+	b, err := bundle.Open(raw, trusted)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fault.New(fault.Usage, "%w", err)
+	}
+	dir, err := collateral.OpenDir(out)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	list, err := b.Import(dir, tr.hardware, at)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		state := "form checked; its signature is, with the evidence"
+		if r.Verified {
+			state = "verified"
+		}
+		if r.Expired {
+			state += ", expired on " + r.Until.UTC().Format(time.RFC3339)
+		} else if !r.Until.IsZero() {
+			state += ", until " + r.Until.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(a.stdout, "%s %s: %s\n", r.Request.Service, r.Request.Path, state)
+	}
+	return nil
 }
 
 func newCollateralServeCmd(a *app) *cobra.Command {

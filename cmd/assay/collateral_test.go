@@ -48,7 +48,28 @@ func TestFetchedCollateralVerifiesOffline(t *testing.T) {
 	if code, out := assay(append([]string{"collateral", "fetch", report, "-o", bundle}, trust...)...); code != 0 || !strings.Contains(out, "amd-kds /vcek/v1/Milan/") {
 		t.Fatalf("fetch: %d %s", code, out)
 	}
+	key := filepath.Join(dir, "courier.key")
+	signed := filepath.Join(dir, "site.bundle")
+	for _, args := range [][]string{{"key", "generate", "-o", key}, append([]string{"collateral", "export", report, "--key", key, "-o", signed}, trust...)} {
+		if code, out := assay(args...); code != 0 {
+			t.Fatalf("%v: %d %s", args, code, out)
+		}
+	}
 	kds.Close()
+	moved := filepath.Join(dir, "moved")
+	if code, out := assay(append([]string{"collateral", "import", signed, "--key", key + ".pub", "-o", moved}, trust...)...); code != 0 || !strings.Contains(out, "amd-kds") {
+		t.Errorf("import: %d %s", code, out)
+	}
+	if code, out := assay(append(verify, "--collateral", moved)...); code != 0 {
+		t.Errorf("with what was imported: %d %s", code, out)
+	}
+	b, err := os.ReadFile(signed)
+	must(t, err)
+	b[len(b)/2] ^= 1
+	must(t, os.WriteFile(signed, b, 0o600))
+	if code, out := assay(append([]string{"collateral", "import", signed, "--key", key + ".pub", "-o", filepath.Join(dir, "no")}, trust...)...); code != 3 && code != 4 {
+		t.Errorf("import of a changed bundle: %d %s", code, out)
+	}
 	if code, out := assay(append(verify, "--collateral", bundle)...); code != 0 || !strings.Contains(out, "AFFIRMING") {
 		t.Errorf("with the bundle: %d %s", code, out)
 	}
