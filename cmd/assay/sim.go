@@ -25,7 +25,7 @@ func newSimCmd(a *app) *cobra.Command {
 		Long: `Makes hardware in software: roots, chips and reports that exist for one call. Every root carries the simulator's mark
 and is refused by every verifier that was not started with its insecure option.`,
 	}
-	c.AddCommand(newSimSNPCmd(a))
+	c.AddCommand(newSimSNPCmd(a), newSimTDXCmd(a), newSimSGXCmd(a))
 	return c
 }
 
