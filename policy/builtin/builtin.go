@@ -15,7 +15,29 @@ var files embed.FS
 const Name = "builtin"
 
 // File is one Rego file.
-type File struct{ Name, Text string }
+type File struct {
+	Name, Text string
+	// TEEs are the drivers whose attesters the rules speak of; nil for all. A policy about other attesters can do
+	// without the file.
+	TEEs []string
+}
+
+// shared lists the files that several TEEs have in common. The file of a single TEE is named after it and adds it to
+// launch_claim. What is neither counts for all.
+func shared(stem string) []string {
+	switch stem {
+	case "intel":
+		return []string{"tdx", "sgx"}
+	}
+	return nil
+}
+
+func tees(stem, text string) []string {
+	if strings.Contains(text, "\nlaunch_claim[\""+stem+"\"]") {
+		return []string{stem}
+	}
+	return shared(stem)
+}
 
 // Files returns the modules of the built-in policy, without their tests, in the order of their names.
 func Files() []File { return list(func(n string) bool { return !strings.HasSuffix(n, "_test.rego") }) }
@@ -37,7 +59,7 @@ func list(want func(string) bool) []File {
 		if err != nil {
 			panic("unreachable: " + err.Error())
 		}
-		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b)})
+		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b), TEEs: tees(strings.TrimSuffix(e.Name(), ".rego"), string(b))})
 	}
 	return out
 }

@@ -5,6 +5,8 @@
 package assay
 
 # launch_claim names, per TEE, the claim that says what was launched. The file of each TEE adds its line.
+# The rules of such a file speak of attesters of that TEE only; it is left out where there are none.
+launch_claim[tee] := name if some tee, name in {}
 
 # ---- what was launched -------------------------------------------------------------------------------------------
 

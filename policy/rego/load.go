@@ -56,9 +56,6 @@ func Load(files []Module, p Params) (policy.Policy, error) {
 	return policy.All(out...)
 }
 
-// Builtin compiles the built-in policy with the operator's parameters.
-func Builtin(p Params) (*Policy, error) { return withBuiltin(p, nil) }
-
 // withBuiltin compiles the built-in policy together with modules of other packages.
 func withBuiltin(p Params, more []Module) (*Policy, error) {
 	var mods []Module

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-tee/assay/appraise"
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
@@ -31,6 +32,15 @@ func modules(texts ...string) (out []rego.Module) {
 func ask(t testing.TB, p policy.Policy, m machine, q policy.Question) policy.Content {
 	t.Helper()
 	d, err := p.Decide(context.Background(), m.appraise(t), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Content()
+}
+
+func ask2(t testing.TB, p policy.Policy, a *appraise.Appraisal) policy.Content {
+	t.Helper()
+	d, err := p.Decide(context.Background(), a, policy.Acceptable())
 	if err != nil {
 		t.Fatal(err)
 	}

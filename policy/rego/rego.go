@@ -59,11 +59,13 @@ type Config struct {
 type Policy struct {
 	id      string
 	params  *ast.Term
-	verdict oparego.PreparedEvalQuery
-	allow   oparego.PreparedEvalQuery
+	program func(attesters []*appraise.Attester) (*program, error)
 	timeout time.Duration
 	turns   turns
 }
+
+// program is a set of modules, compiled.
+type program struct{ verdict, allow oparego.PreparedEvalQuery }
 
 // turns bounds how many evaluations run at a time, so that the time limit measures an evaluation and not how busy the
 // machine is: waiting for a turn is not part of it.
@@ -96,11 +98,21 @@ func Compile(cfg Config) (*Policy, error) {
 	if !nameForm.MatchString(cfg.Name) {
 		return nil, fault.New(fault.Usage, "policy name %q: letters, digits, '.', '_' and '-' are allowed, at most 64", cfg.Name)
 	}
-	params, canonical, err := cfg.Params.term()
+	p, err := newPolicy(cfg)
 	if err != nil {
 		return nil, err
 	}
-	mods, err := parse(cfg.Modules)
+	prog, err := compile(cfg.Name, cfg.Modules)
+	if err != nil {
+		return nil, err
+	}
+	p.program = func([]*appraise.Attester) (*program, error) { return prog, nil }
+	return p, nil
+}
+
+// newPolicy is a policy that still lacks its program.
+func newPolicy(cfg Config) (*Policy, error) {
+	params, canonical, err := cfg.Params.term()
 	if err != nil {
 		return nil, err
 	}
@@ -108,17 +120,24 @@ func Compile(cfg Config) (*Policy, error) {
 	if p.timeout <= 0 {
 		p.timeout = defaultTimeout
 	}
+	return p, nil
+}
+
+func compile(name string, modules []Module) (*program, error) {
+	mods, err := parse(modules)
+	if err != nil {
+		return nil, err
+	}
 	c := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1)
 	if c.Compile(mods); c.Failed() {
-		return nil, fault.New(fault.Policy, "policy %s does not compile: %w", cfg.Name, c.Errors)
+		return nil, fault.New(fault.Policy, "policy %s does not compile: %w", name, c.Errors)
 	}
+	p := &program{}
 	if p.verdict, err = prepare(c, verdictQuery); err != nil {
 		return nil, err
 	}
-	if p.allow, err = prepare(c, allowQuery); err != nil {
-		return nil, err
-	}
-	return p, nil
+	p.allow, err = prepare(c, allowQuery)
+	return p, err
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -204,6 +223,10 @@ func (p *Policy) Decide(ctx context.Context, a *appraise.Appraisal, q policy.Que
 }
 
 func (p *Policy) decide(ctx context.Context, at time.Time, attesters []*appraise.Attester, q policy.Question) (policy.Content, error) {
+	prog, err := p.program(attesters)
+	if err != nil {
+		return policy.Content{}, err
+	}
 	if err := p.turns.take(ctx); err != nil {
 		return policy.Content{}, err
 	}
@@ -211,7 +234,7 @@ func (p *Policy) decide(ctx context.Context, at time.Time, attesters []*appraise
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	in := input(at, attesters, q, p.params)
-	v, err := p.eval(ctx, p.verdict, in)
+	v, err := p.eval(ctx, prog.verdict, in)
 	if err != nil {
 		return policy.Content{}, err
 	}
@@ -225,7 +248,7 @@ func (p *Policy) decide(ctx context.Context, at time.Time, attesters []*appraise
 	}
 	// The second question sees the answer to the first.
 	in.Insert(str("verdict"), verdictTerm(c))
-	if v, err = p.eval(ctx, p.allow, in); err != nil {
+	if v, err = p.eval(ctx, prog.allow, in); err != nil {
 		return policy.Content{}, err
 	}
 	yes, ok := v.(ast.Boolean)

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/assay-tee/assay/appraise"
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/endorse"
@@ -133,6 +136,12 @@ func decide(t testing.TB, p rego.Params, a *appraise.Appraisal, q policy.Questio
 	return d.Content()
 }
 
+// decideWhole asks all rules of the built-in policy: beside rules of the operator none are left out.
+func decideWhole(t testing.TB, p rego.Params, a *appraise.Appraisal) policy.Content {
+	t.Helper()
+	return ask2(t, load(t, p, "package assay.extra\ndeny contains \"no\" if false"), a)
+}
+
 func codes(c policy.Content) string {
 	var out []string
 	for _, r := range c.Reasons {
@@ -250,7 +259,11 @@ func TestBuiltinRules(t *testing.T) {
 		{"unbound", machine{unbound: true}, nil, none, "unbound", exec, 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := decide(t, insecure(tc.params), tc.m.appraise(t), policy.Acceptable())
+			a := tc.m.appraise(t)
+			c := decide(t, insecure(tc.params), a, policy.Acceptable())
+			if diff := cmp.Diff(c, decideWhole(t, insecure(tc.params), a), cmpopts.IgnoreFields(policy.Content{}, "PolicyIDs")); diff != "" {
+				t.Errorf("without the rules of other TEEs the answer differs: %s", diff)
+			}
 			if c.Tier != tc.tier {
 				t.Errorf("tier %v, want %v", c.Tier, tc.tier)
 			}
