@@ -7,6 +7,7 @@ import (
 
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/measure"
+	"github.com/assay-tee/assay/measure/linux"
 	"github.com/assay-tee/assay/measure/uefi"
 )
 
@@ -219,4 +220,14 @@ func LoadOptions(line string, initrd, final bool) Event {
 // Initrd is the event of the Linux EFI stub over the initrd.
 func Initrd(d measure.SHA384) Event {
 	return Event{2, uefi.EvEventTag, d, "Linux initrd", Computed}
+}
+
+// StubEvents are the events of systemd-stub: for each section its name with a final zero, then its data.
+func StubEvents(sections []linux.UKISection) []Event {
+	var out []Event
+	for _, s := range sections {
+		out = append(out, Event{2, uefi.EvIPL, sum(append([]byte(s.Name), 0)), s.Name + " (name)", Computed},
+			Event{2, uefi.EvIPL, sum(s.Data), s.Name, Computed})
+	}
+	return out
 }
