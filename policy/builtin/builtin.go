@@ -20,10 +20,12 @@ type File struct {
 	// TEEs are the drivers whose attesters the rules speak of; nil for all. A policy about other attesters can do
 	// without the file.
 	TEEs []string
+	// Optional files hold rules of one TEE that do nothing while the parameters have their defaults.
+	Optional bool
 }
 
 // shared lists the files that several TEEs have in common. The file of a single TEE is named after it and adds it to
-// launch_claim. What is neither counts for all.
+// launch_claim; <tee>_options.rego holds what parameters may ask beyond it. What is neither counts for all.
 func shared(stem string) []string {
 	switch stem {
 	case "intel":
@@ -32,7 +34,12 @@ func shared(stem string) []string {
 	return nil
 }
 
+const optional = "_options"
+
 func tees(stem, text string) []string {
+	if tee, ok := strings.CutSuffix(stem, optional); ok {
+		return []string{tee}
+	}
 	if strings.Contains(text, "\nlaunch_claim[\""+stem+"\"]") {
 		return []string{stem}
 	}
@@ -59,7 +66,8 @@ func list(want func(string) bool) []File {
 		if err != nil {
 			panic("unreachable: " + err.Error())
 		}
-		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b), TEEs: tees(strings.TrimSuffix(e.Name(), ".rego"), string(b))})
+		stem := strings.TrimSuffix(e.Name(), ".rego")
+		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b), TEEs: tees(stem, string(b)), Optional: strings.HasSuffix(stem, optional)})
 	}
 	return out
 }

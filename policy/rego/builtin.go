@@ -22,7 +22,7 @@ func Builtin(p Params) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	pol.program = (&narrower{files: files}).program
+	pol.program = (&narrower{files: files, asksMore: p.asksMore}).program
 	return pol, nil
 }
 
@@ -31,7 +31,8 @@ const maxPrograms = 32
 
 // narrower compiles the part of the built-in policy that speaks of the TEEs in question.
 type narrower struct {
-	files []builtin.File
+	files    []builtin.File
+	asksMore func(tee string) bool
 
 	mu       sync.Mutex
 	programs map[string]*program
@@ -62,6 +63,9 @@ func (n *narrower) program(attesters []*appraise.Attester) (*program, error) {
 		}
 	}
 	for _, f := range n.files {
+		if f.Optional && !n.asksMore(f.TEEs[0]) {
+			continue
+		}
 		if all || f.TEEs == nil || slices.ContainsFunc(attesters, func(a *appraise.Attester) bool { return slices.Contains(f.TEEs, a.Evidence.TEE()) }) {
 			mods = append(mods, Module{Name: f.Name, Text: f.Text})
 		}

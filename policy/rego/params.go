@@ -70,6 +70,21 @@ type Status struct {
 	Signers []string `json:"signers"` // if any: only the words of these trust anchors count as "up to date"
 }
 
+// asksMore reports whether rules of the optional file of a TEE could say anything. A TEE that is not listed has all its
+// rules asked.
+func (p Params) asksMore(tee string) bool {
+	if tee == "snp" {
+		return p.SNP.asksMore()
+	}
+	return true
+}
+
+// asksMore leaves out the parameters that snp.rego itself reads; every other one that is not zero counts.
+func (s SNP) asksMore() bool {
+	s.VMPL, s.AllowMigrationAgent, s.AllowMaskedChipID, s.AllowProvisionalFirmware = nil, false, false, false
+	return !reflect.DeepEqual(s, SNP{})
+}
+
 // Firmware is a firmware version, compared in the order major, minor, build.
 type Firmware struct {
 	Major uint8 `json:"major"`
