@@ -195,9 +195,11 @@ func appraiseOne(f Input, set *endorse.Set) (*Attester, error) {
 	}
 	out := &Attester{Label: f.Label, Evidence: v}
 	tr := &tracker{}
+	vendor := vendorStatements(v)
 	var g *engine
 	for _, w := range ws {
 		g = &engine{set: set, at: v.Time(), tee: v.TEE(), ects: ects, out: out, tr: tr, acs: newACS(ects, w)}
+		g.vendor(vendor, w)
 		g.references()
 		g.augment()
 		g.keyTriples()

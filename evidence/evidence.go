@@ -36,6 +36,8 @@ type (
 	Window = sealed.Window
 	Bound  = sealed.Binding
 	Part   = sealed.Part
+
+	VendorStatement = sealed.Statement
 )
 
 // Driver authenticates evidence of one TEE.

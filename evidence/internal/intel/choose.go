@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/dcap"
 	"github.com/assay-tee/assay/internal/fault"
@@ -43,6 +44,7 @@ type prepared struct {
 	issued           [2]time.Time
 	earliestExpiry   time.Time
 	evaluationNumber uint64
+	tcbAuth, idAuth  claim.Authority // of the two signers
 }
 
 // horizon is the interval of clocks around t in which no candidate begins or ceases to be valid, so that choosing

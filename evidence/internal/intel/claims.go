@@ -42,6 +42,7 @@ func (r *Result) Content(tee string, at time.Time) sealed.Content {
 	root := r.Chain.root
 	c := sealed.Content{TEE: tee, Product: product(r.Quote.TEE), Time: at, Chain: r.Chain.Links, Window: r.Window, Binding: r.Bound,
 		Root: sealed.Root{Name: r.Chain.Root.Subject.CommonName, SHA256: root.sha, BuiltIn: root.builtin, Simulated: root.simulated}}
+	c.Statements = r.statements
 	if root.simulated {
 		c.Unsafe = append(c.Unsafe, "simulator-root")
 	}

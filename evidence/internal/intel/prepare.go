@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/dcap"
 	"github.com/assay-tee/assay/internal/fault"
@@ -174,6 +175,13 @@ func (l *library) prepare(t *trust, c *Chain, tee dcap.TEE, at time.Time) (*prep
 	p.choice = h.w
 	p.evaluationNumber = min(p.tcb.EvaluationNumber, p.id.EvaluationNumber)
 	p.dates(c)
+	var err error
+	if p.tcbAuth, err = claim.CertAuthority(p.tcbSign.Cert); err == nil {
+		p.idAuth, err = claim.CertAuthority(p.idSign.Cert)
+	}
+	if err != nil {
+		return nil, &faults{fatal: fault.New(fault.Internal, "TCB signing certificate: %w", err)}
+	}
 	return p, nil
 }
 

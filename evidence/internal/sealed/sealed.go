@@ -28,6 +28,10 @@ type Content struct {
 	// may be called from several goroutines, and must not depend on anything mutable.
 	Claims func() claim.Object
 
+	// Statements gives what vendors have signed about this platform, as far as the driver has verified and evaluated it:
+	// nil for TEEs without. The same rules as for Claims hold.
+	Statements func() []Statement
+
 	Root    Root
 	Chain   []Link   // from the attesting key's certificate up to the root
 	Window  Window   // intersection of everything that authentication rests on
@@ -52,6 +56,20 @@ type Link struct {
 	SHA256    [32]byte // of the DER certificate
 	NotBefore time.Time
 	NotAfter  time.Time
+}
+
+// Statement is a document of a vendor that a driver has verified, with what it says about this platform in CoRIM's terms,
+// cmtype endorsements. It stands in the trail like any statement that was admitted.
+type Statement struct {
+	ID        string   // "Intel TCBInfo TDX 90c06f000000, evaluation 18"
+	SHA256    [32]byte // of the signed text as carried
+	Signer    string   // "Intel SGX TCB Signing"
+	SignerKey [32]byte // SHA-256 of the SubjectPublicKeyInfo
+	Authority claim.Authority
+	Anchor    string // root that the signer's certificate ends at
+	Scope     string // what the anchor lets the signer speak of
+	Window    Window
+	ECTs      []claim.ECT
 }
 
 // Window is a closed interval of time.
@@ -95,6 +113,14 @@ func (v *Verified) Claims() claim.Object {
 		return nil
 	}
 	return v.c.Claims()
+}
+
+// Statements returns what vendors have signed about this platform. Callers must not change it.
+func (v *Verified) Statements() []Statement {
+	if v.c.Statements == nil {
+		return nil
+	}
+	return v.c.Statements()
 }
 
 // Root returns the hardware root.
