@@ -48,15 +48,6 @@ func (p *Parts) Date() time.Time {
 // Advisories returns the ids of all parts, sorted, without duplicates.
 func (p *Parts) Advisories() []string { return union(p.advisories[:]...) }
 
-// PlatformAdvisories, ModuleAdvisories and QEAdvisories return the ids of one part. Callers must not change them.
-func (p *Parts) PlatformAdvisories() []string { return p.advisories[0] }
-
-// ModuleAdvisories returns the ids of the TDX module's level.
-func (p *Parts) ModuleAdvisories() []string { return p.advisories[1] }
-
-// QEAdvisories returns the ids of the QE's level.
-func (p *Parts) QEAdvisories() []string { return p.advisories[2] }
-
 func union(lists ...[]string) []string {
 	n := 0
 	for _, l := range lists {

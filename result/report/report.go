@@ -95,6 +95,7 @@ func New(a *appraise.Appraisal, d *policy.Decision) *Report {
 		}
 		r.Evidence = append(r.Evidence, e)
 		r.Trail = append(r.Trail, at.Trail...)
+		r.Trail = append(r.Trail, at.Endorsed...) // what endorsers added: a vendor's word about its TCB
 		for _, u := range at.Evidence.Unsafe() {
 			r.addUnsafe(u)
 		}
