@@ -105,5 +105,5 @@ finding contains {
 	not snp_params.allow_masked_chip_id
 	some a in snp_attesters
 	"chip_id_masked" in a.notes
-	a.claims.signing_key != "vlek"
+	not a.claims.signing_key == "vlek"
 }

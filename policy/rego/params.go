@@ -41,7 +41,7 @@ type SNP struct {
 	RequireCRL               bool     `json:"require_crl"`                // AMD's revocation list must have been checked
 
 	// TCBFloor is the least TCB: product ("Milan") → which ("reported", "current", "committed", "launch") → component
-	// ("boot_loader", "tee", "snp", "microcode", "fmc") → least value. Once a product has a floor, products without
+	// ("bootloader", "tee", "snp", "microcode", "fmc") → least value. Once a product has a floor, products without
 	// one are refused.
 	TCBFloor map[string]map[string]map[string]uint8 `json:"tcb_floor"`
 	// FirmwareFloor is the least firmware version of the committed firmware, per product.
