@@ -42,6 +42,10 @@ type launchFlags struct {
 	quirks     []string
 	product    string
 	beforeVMSA bool
+	igvm       string
+	igvmCompat string
+	nativeZero bool
+	checkKVM   bool
 
 	given func(name string) bool // whether a flag was set
 }
@@ -69,6 +73,10 @@ func (f *launchFlags) flags(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.quirks, "quirk", nil, fmt.Sprintf("a `NAME`d deviation that older digests depend on: %v (repeatable)", snp.Quirks()))
 	fl.StringVar(&f.product, "product", "", "on gce, the VMSA address of Google's own tool for Milan (48 bits) or Genoa (52 bits)")
 	fl.BoolVar(&f.beforeVMSA, "before-vmsa", false, "print the snapshot before the first VMSA, from which every vCPU count continues")
+	fl.StringVar(&f.igvm, "igvm", "", "IGVM `FILE`, which alone decides the digest (COCONUT, OpenVMM, Hyper-V)")
+	fl.StringVar(&f.igvmCompat, "igvm-compat", "microsoft", "how to read what the tools read differently: microsoft or coconut")
+	fl.BoolVar(&f.nativeZero, "native-zero", false, "IGVM pages without data are measured as ZERO")
+	fl.BoolVar(&f.checkKVM, "check-kvm", false, "refuse an IGVM file that QEMU and KVM would not launch as it says")
 	f.measureOut.flags(fl)
 	_ = fl.MarkHidden("output-format")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "say what the digest is, as sev-snp-measure does")
@@ -130,6 +138,9 @@ area of every vCPU. Guest features have no effect.`
 func (a *app) measureLaunch(f *launchFlags) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.igvm != "" {
+		return a.measureIGVM(f)
 	}
 	if f.ovmf == "" {
 		return fault.New(fault.Usage, "say which firmware is launched: --ovmf FILE")
