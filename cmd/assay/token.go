@@ -18,7 +18,7 @@ import (
 
 func newTokenCmd(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "token", Short: "Verify and look into Attestation Results"}
-	c.AddCommand(newTokenVerifyCmd(a))
+	c.AddCommand(newTokenVerifyCmd(a), newTokenInspectCmd(a))
 	return c
 }
 
@@ -103,13 +103,17 @@ func (a *app) tokenVerify(f tokenFlags, args []string) error {
 	return nil
 }
 
-// readToken reads a token from FILE or standard input; the white space around it does not count.
+// readToken reads a token from FILE or standard input; the white space around a JWT does not count. Every byte of a CWT
+// does, which begins with a byte that no text has first.
 func (a *app) readToken(args []string) ([]byte, error) {
 	name := stdinArg
 	if len(args) > 0 {
 		name = args[0]
 	}
 	b, err := a.read(name)
+	if len(b) > 0 && b[0] >= 0xc0 {
+		return b, err
+	}
 	return []byte(strings.TrimSpace(string(b))), err
 }
 
