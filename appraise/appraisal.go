@@ -103,7 +103,7 @@ func Appraise(in []Input, set *endorse.Set) (*Appraisal, error) {
 	}
 	a := &Appraisal{time: flat[0].Verified.Time(), attesters: make([]*Attester, len(flat))}
 	for i, f := range flat {
-		if a.attesters[i], err = appraiseOne(f, set); err != nil {
+		if a.attesters[i], err = appraiseOne(f, set, expectations(set, flat, i)); err != nil {
 			return nil, err
 		}
 	}
@@ -118,18 +118,42 @@ func (a *Appraisal) unspoken(set *endorse.Set) {
 	for _, r := range set.Local() {
 		for i := range r.Elements {
 			x := &r.Elements[i]
-			if !slices.ContainsFunc(a.attesters, func(t *Attester) bool { return t.hasClaim(r, x) }) {
+			if !slices.ContainsFunc(a.attesters, func(t *Attester) bool { return hasClaim(t.Evidence, r, x) }) {
 				a.attesters[0].Unmet = append(a.attesters[0].Unmet, difference(r, miss{c: x}))
 			}
 		}
 	}
 }
 
-func (a *Attester) hasClaim(r *endorse.Reference, x *claim.Element) bool {
-	if r.TEE != "" && r.TEE != a.Evidence.TEE() {
+// expectations are what the operator expects of attester i. What he expects together may be about several attesters of one
+// appraisal, a vTPM and the CPU below it: each is held against what it has a claim about, and what none has a claim about is
+// demanded of all. Where one of them differs, the verdict on the whole is that on the worst.
+func expectations(set *endorse.Set, all []Input, i int) []*endorse.Reference {
+	if len(all) == 1 {
+		return set.Local()
+	}
+	var out []*endorse.Reference
+	for _, r := range set.Local() {
+		mine := slices.DeleteFunc(slices.Clone(r.Elements), func(x claim.Element) bool {
+			return !hasClaim(all[i].Verified, r, &x) && slices.ContainsFunc(all, func(f Input) bool { return hasClaim(f.Verified, r, &x) })
+		})
+		switch {
+		case len(mine) == len(r.Elements):
+			out = append(out, r)
+		case len(mine) > 0:
+			part := *r
+			part.Elements = mine
+			out = append(out, &part)
+		}
+	}
+	return out
+}
+
+func hasClaim(v *evidence.Verified, r *endorse.Reference, x *claim.Element) bool {
+	if r.TEE != "" && r.TEE != v.TEE() {
 		return false
 	}
-	for _, ect := range a.Evidence.ECTs() {
+	for _, ect := range v.ECTs() {
 		for i := range ect.Elements {
 			if _, named := byName(x, &ect.Elements[i]); named {
 				return true
@@ -183,7 +207,7 @@ func flatten(in []Input) ([]Input, error) {
 	return out, nil
 }
 
-func appraiseOne(f Input, set *endorse.Set) (*Attester, error) {
+func appraiseOne(f Input, set *endorse.Set, local []*endorse.Reference) (*Attester, error) {
 	v := f.Verified
 	if err := checkEvidence(v); err != nil {
 		return nil, err
@@ -198,7 +222,7 @@ func appraiseOne(f Input, set *endorse.Set) (*Attester, error) {
 	vendor := vendorStatements(v)
 	var g *engine
 	for _, w := range ws {
-		g = &engine{set: set, at: v.Time(), tee: v.TEE(), ects: ects, out: out, tr: tr, acs: newACS(ects, w)}
+		g = &engine{set: set, local: local, at: v.Time(), tee: v.TEE(), ects: ects, out: out, tr: tr, acs: newACS(ects, w)}
 		g.vendor(vendor, w)
 		g.references()
 		g.augment()
@@ -214,7 +238,7 @@ func appraiseOne(f Input, set *endorse.Set) (*Attester, error) {
 	if out.Failed != "" {
 		tr = &tracker{}
 	}
-	out.explain(set, tr)
+	out.explain(set, local, tr)
 	return out, nil
 }
 

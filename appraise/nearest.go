@@ -27,9 +27,9 @@ type miss struct {
 }
 
 // explainOpen finds the nearest statement for each claim that nothing vouches for, and the expectations that were not met.
-func (a *Attester) explainOpen(set *endorse.Set, tr *tracker, open []*claim.Element) {
+func (a *Attester) explainOpen(set *endorse.Set, local []*endorse.Reference, tr *tracker, open []*claim.Element) {
 	var cands []near
-	for _, r := range set.Local() {
+	for _, r := range local {
 		if tr.met[r] || r.TEE != "" && r.TEE != a.Evidence.TEE() {
 			continue
 		}

@@ -21,13 +21,14 @@ const (
 
 // engine appraises one world of one Attester.
 type engine struct {
-	set  *endorse.Set
-	at   time.Time
-	tee  string
-	ects []claim.ECT
-	acs  *acs
-	out  *Attester
-	tr   *tracker
+	set   *endorse.Set
+	local []*endorse.Reference
+	at    time.Time
+	tee   string
+	ects  []claim.ECT
+	acs   *acs
+	out   *Attester
+	tr    *tracker
 
 	sel       endorse.Selection
 	waiting   []*endorse.Endorsement
@@ -54,7 +55,7 @@ func (g *engine) references() {
 		}
 		g.schedule()
 	}
-	for _, r := range g.set.Local() {
+	for _, r := range g.local {
 		g.expectation(r)
 	}
 }

@@ -121,7 +121,7 @@ func orderElements(a, b claim.Element) int {
 }
 
 // explain writes the trail.
-func (a *Attester) explain(set *endorse.Set, tr *tracker) {
+func (a *Attester) explain(set *endorse.Set, local []*endorse.Reference, tr *tracker) {
 	v := a.Evidence
 	ects := v.ECTs()
 	n := 0
@@ -143,7 +143,7 @@ func (a *Attester) explain(set *endorse.Set, tr *tracker) {
 			open = append(open, e)
 		}
 	}
-	a.explainOpen(set, tr, open)
+	a.explainOpen(set, local, tr, open)
 	a.explainEndorsed(root)
 }
 
