@@ -4,10 +4,12 @@ package builtin
 
 import (
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/azvtpm"
 	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/evidence/sgx"
 	"github.com/assay-tee/assay/evidence/snp"
 	"github.com/assay-tee/assay/evidence/tdx"
+	"github.com/assay-tee/assay/evidence/vtpm"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -42,11 +44,26 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	az, err := azvtpm.NewSNP(azvtpm.Config{CPU: s})
+	if err != nil {
+		return nil, err
+	}
+	azx, err := azvtpm.NewTDX(azvtpm.Config{CPU: t})
+	if err != nil {
+		return nil, err
+	}
+	tpm, err := vtpm.New(vtpm.Config{CPU: map[string]evidence.Driver{snp.Name: s, tdx.Name: t}})
+	if err != nil {
+		return nil, err
+	}
 	return &Table{rows: []Row{
 		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
 		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
 		{Name: sgx.Name, Driver: x, Detect: sgx.Detect, Inspector: x},
 		{Name: secex.Name, Driver: se, Detect: secex.Detect, Inspector: se},
+		{Name: azvtpm.NameSNP, Driver: az, Detect: azvtpm.DetectSNP, Inspector: az},
+		{Name: azvtpm.NameTDX, Driver: azx, Detect: azvtpm.DetectTDX, Inspector: azx},
+		{Name: vtpm.Name, Driver: tpm, Detect: vtpm.Detect, Inspector: tpm},
 	}}, nil
 }
 

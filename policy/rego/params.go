@@ -26,6 +26,8 @@ type Params struct {
 	Status Status `json:"status"`
 	// SE holds the settings for IBM Secure Execution.
 	SE SE `json:"se"`
+	// TPM holds the settings for TPM quotes, also those of Azure.
+	TPM TPM `json:"tpm"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
 	Custom json.RawMessage `json:"custom"`
 }
@@ -85,6 +87,17 @@ func (s SNP) asksMore() bool {
 	return !reflect.DeepEqual(s, SNP{})
 }
 
+// TPM are the settings of builtin/vtpm.rego (specs tsm-tpm.md sections 6 and 14).
+type TPM struct {
+	// LaunchPCRs are the PCRs that somebody must vouch for, as far as they were extended; empty means 4, 8, 9, 11, 12:
+	// boot loader, GRUB's commands and files, the parts of a UKI, and what was added to its command line.
+	LaunchPCRs        []uint32 `json:"launch_pcrs"`
+	AllowBare         bool     `json:"allow_bare"`           // a TPM without evidence of a CPU is enough
+	AllowZeroUserData bool     `json:"allow_zero_user_data"` // Azure: the HCL report may carry no user-data
+	RequireSecureBoot bool     `json:"require_secure_boot"`  // by the event log, else by what Azure's paravisor says
+	VMAllow           []string `json:"vm_allow"`             // Azure: register of the fleet, by vmUniqueId
+}
+
 // Firmware is a firmware version, compared in the order major, minor, build.
 type Firmware struct {
 	Major uint8 `json:"major"`
@@ -105,6 +118,9 @@ func ParseParams(b []byte) (Params, error) {
 func (p Params) term() (t *ast.Term, canonical []byte, err error) {
 	if len(p.SNP.VMPL) == 0 {
 		p.SNP.VMPL = []uint32{0}
+	}
+	if len(p.TPM.LaunchPCRs) == 0 {
+		p.TPM.LaunchPCRs = []uint32{4, 8, 9, 11, 12}
 	}
 	if len(p.Custom) == 0 {
 		p.Custom = json.RawMessage("{}")
