@@ -24,11 +24,14 @@ const (
 // Node is a value of a claim for policies and people: JSON's data model with integers and byte strings kept apart.
 // The zero Node is null.
 type Node struct {
-	Kind   NodeKind
-	text   string
-	bytes  []byte
-	uint   uint64
-	bool   bool
+	Kind NodeKind
+	num  uint64 // integers and booleans
+	text string // text, or the bytes of a NodeHex
+	kids *kids  // of lists and objects
+}
+
+// kids are kept apart, so that the many scalars stay small: every verdict makes a hundred of them.
+type kids struct {
 	list   []Node
 	object Object
 }
@@ -46,22 +49,28 @@ type Object []Member
 func S(s string) Node { return Node{Kind: NodeText, text: s} }
 
 // H is a byte string, rendered as lower-case hex.
-func H(b []byte) Node { return Node{Kind: NodeHex, bytes: b} }
+func H(b []byte) Node { return Node{Kind: NodeHex, text: string(b)} }
 
 // U is an unsigned integer.
-func U(u uint64) Node { return Node{Kind: NodeUint, uint: u} }
+func U(u uint64) Node { return Node{Kind: NodeUint, num: u} }
 
 // I is a signed integer.
-func I(i int64) Node { return Node{Kind: NodeInt, uint: uint64(i)} }
+func I(i int64) Node { return Node{Kind: NodeInt, num: uint64(i)} }
 
 // B is a boolean.
-func B(b bool) Node { return Node{Kind: NodeBool, bool: b} }
+func B(b bool) Node {
+	n := Node{Kind: NodeBool}
+	if b {
+		n.num = 1
+	}
+	return n
+}
 
 // L is a list.
-func L(n ...Node) Node { return Node{Kind: NodeList, list: n} }
+func L(n ...Node) Node { return Node{Kind: NodeList, kids: &kids{list: n}} }
 
 // O is an object.
-func O(m ...Member) Node { return Node{Kind: NodeObject, object: m} }
+func O(m ...Member) Node { return Node{Kind: NodeObject, kids: &kids{object: m}} }
 
 // Null is null.
 func Null() Node { return Node{} }
@@ -79,28 +88,43 @@ func (o Object) Get(name string) (Node, bool) {
 // Text returns text, or the hex of bytes.
 func (n Node) Text() string {
 	if n.Kind == NodeHex {
-		return hex.EncodeToString(n.bytes)
+		return hex.EncodeToString([]byte(n.text))
 	}
 	return n.text
 }
 
 // Bytes returns the bytes of a NodeHex.
-func (n Node) Bytes() []byte { return n.bytes }
+func (n Node) Bytes() []byte {
+	if n.Kind != NodeHex {
+		return nil
+	}
+	return []byte(n.text)
+}
 
 // Uint returns the value of a NodeUint.
-func (n Node) Uint() uint64 { return n.uint }
+func (n Node) Uint() uint64 { return n.num }
 
 // Int returns the value of a NodeInt.
-func (n Node) Int() int64 { return int64(n.uint) }
+func (n Node) Int() int64 { return int64(n.num) }
 
 // Bool returns the value of a NodeBool.
-func (n Node) Bool() bool { return n.bool }
+func (n Node) Bool() bool { return n.num == 1 }
 
 // List returns the entries of a NodeList.
-func (n Node) List() []Node { return n.list }
+func (n Node) List() []Node {
+	if n.kids == nil {
+		return nil
+	}
+	return n.kids.list
+}
 
 // Object returns the members of a NodeObject.
-func (n Node) Object() Object { return n.object }
+func (n Node) Object() Object {
+	if n.kids == nil {
+		return nil
+	}
+	return n.kids.object
+}
 
 // String renders n on one line.
 func (n Node) String() string {
@@ -108,11 +132,11 @@ func (n Node) String() string {
 	case NodeText, NodeHex:
 		return n.Text()
 	case NodeUint:
-		return strconv.FormatUint(n.uint, 10)
+		return strconv.FormatUint(n.num, 10)
 	case NodeInt:
-		return strconv.FormatInt(int64(n.uint), 10)
+		return strconv.FormatInt(int64(n.num), 10)
 	case NodeBool:
-		return strconv.FormatBool(n.bool)
+		return strconv.FormatBool(n.Bool())
 	}
 	b, err := n.MarshalJSON()
 	if err != nil {
@@ -133,17 +157,17 @@ func (n Node) appendJSON(b []byte) ([]byte, error) {
 		return appendText(b, n.text)
 	case NodeHex:
 		b = append(b, '"')
-		b = hex.AppendEncode(b, n.bytes)
+		b = hex.AppendEncode(b, []byte(n.text))
 		return append(b, '"'), nil
 	case NodeUint:
-		return strconv.AppendUint(b, n.uint, 10), nil
+		return strconv.AppendUint(b, n.num, 10), nil
 	case NodeInt:
-		return strconv.AppendInt(b, int64(n.uint), 10), nil
+		return strconv.AppendInt(b, int64(n.num), 10), nil
 	case NodeBool:
-		return strconv.AppendBool(b, n.bool), nil
+		return strconv.AppendBool(b, n.Bool()), nil
 	case NodeList:
 		b = append(b, '[')
-		for i, e := range n.list {
+		for i, e := range n.List() {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -154,7 +178,7 @@ func (n Node) appendJSON(b []byte) ([]byte, error) {
 		}
 		return append(b, ']'), nil
 	case NodeObject:
-		return n.object.appendJSON(b)
+		return n.Object().appendJSON(b)
 	}
 	return append(b, "null"...), nil
 }
