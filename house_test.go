@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,6 +41,7 @@ var arrows = map[string][]string{
 var heavy = map[string][]string{
 	"github.com/open-policy-agent/opa": {"policy/rego"},
 	"github.com/sigstore/sigstore-go":  {"provenance/sigstore"},
+	"github.com/sigstore/sigstore":     {"provenance/sigstore"},
 	"modernc.org/sqlite":               {"store/sqlite"},
 	"github.com/jackc/pgx":             {"store/postgres"},
 	"github.com/openbao/openbao/api":   {"release/backend"},
@@ -165,5 +167,31 @@ func TestForbiddenSeesWrongArrows(t *testing.T) {
 		if got := forbidden(tc.dir, tc.imp); (got != "") != tc.bad {
 			t.Errorf("%s: forbidden(%q, %q) = %q", tc.name, tc.dir, tc.imp, got)
 		}
+	}
+}
+
+// Every direct dependency has a line in docs/design/dependencies.md that says why it is there.
+func TestDirectDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("docs/design/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(mod)) {
+		f := strings.Fields(line)
+		if len(f) != 2 || !strings.HasPrefix(line, "\t") || !strings.HasPrefix(f[1], "v") {
+			continue // indirect ones have a comment
+		}
+		seen++
+		if !strings.Contains(string(doc), f[0]) {
+			t.Errorf("%s has no line in docs/design/dependencies.md", f[0])
+		}
+	}
+	if seen == 0 {
+		t.Error("no direct dependencies seen")
 	}
 }
