@@ -24,6 +24,7 @@ import (
 type verifyFlags struct {
 	as         string
 	certs      []string
+	eventLog   string
 	collateral []string
 	offline    bool
 	at         string
@@ -62,6 +63,7 @@ missing.`,
 	fl := c.Flags()
 	fl.StringVar(&f.as, "as", "", "force the `FORMAT` of the evidence: a TEE (snp, tdx, …), instead of detecting it")
 	fl.StringArrayVar(&f.certs, "cert", nil, "certificates of the attesting key: `FILE` in DER or PEM, or a GHCB certificate table (repeatable)")
+	fl.StringVar(&f.eventLog, "event-log", "", "boot log from `FILE` (CCEL of a TD) that explains the evidence's registers; without it nothing is claimed about the boot")
 	fl.StringArrayVar(&f.collateral, "collateral", nil, "vendor data from a `PATH`: file, directory or exported bundle (repeatable)")
 	fl.BoolVar(&f.offline, "offline", false, "never open a connection; what is missing makes the verdict unavailable")
 	fl.StringVar(&f.at, "at", "", "appraise as of this `TIME` (RFC 3339) instead of now")
@@ -148,9 +150,18 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
+	var log []byte
+	if f.eventLog != "" {
+		if log, err = a.read(f.eventLog); err != nil {
+			return nil, err
+		}
+	}
 	subs := make([]assay.Submission, len(evs))
 	for i, ev := range evs {
 		ev.Endorsements = append(ev.Endorsements, certs...)
+		if log != nil && i == 0 {
+			ev.EventLog = log
+		}
 		subs[i] = assay.Submission{Evidence: ev, Binding: binding}
 	}
 	o, err := v.Verify(ctx, at, set, subs...)

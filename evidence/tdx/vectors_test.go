@@ -106,3 +106,46 @@ func TestTrusteeClaims(t *testing.T) {
 		t.Errorf("log of another machine: %v", err)
 	}
 }
+
+// A quote, the boot log of the same guest, and the collateral of its platform, all real and all at once: everything that
+// is in the folder is handed over, and what is valid at the time is found.
+func TestRealGuestWithItsLog(t *testing.T) {
+	d, err := tdx.New(tdx.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, pattern := range []string{"tcbinfo/*.json", "identity/*.json", "crl/*.der", "chains/tcb-*.pem"} {
+		load(t, "intel", "MANIFEST.json") // skips without vectors
+		found, err := filepath.Glob(filepath.Join(os.Getenv("ASSAY_VECTORS"), "intel", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			rel, err := filepath.Rel(filepath.Join(os.Getenv("ASSAY_VECTORS"), "intel"), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, rel)
+		}
+	}
+	e := env(t, "2026-06-12T12:00:00Z", files...)
+	quote, log := load(t, "eventlog", "tdx_quote_live.dat"), load(t, "eventlog", "tdx_ccel_live2.dat")
+	v, err := d.Authenticate(context.Background(), evidence.Evidence{Data: quote, EventLog: log}, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(at(t, v, "boot", "events").List()); n != 20 {
+		t.Errorf("%d events", n)
+	}
+	if n := at(t, v, "trailing_bytes").Uint(); n != 307 {
+		t.Errorf("%d trailing bytes", n)
+	}
+	forged := append(log[:2120:2120], 9, 0, 0, 0, 3, 0, 0, 0x80, 1, 0, 0, 0, 0x0c, 0)
+	forged = append(append(forged, make([]byte, 48)...), 4, 0, 0, 0, 'e', 'v', 'i', 'l')
+	for name, l := range map[string][]byte{"the log of another boot": load(t, "eventlog", "tdx_ccel_live.bin"), "an event at a register that does not exist": forged} {
+		if _, err := d.Authenticate(context.Background(), evidence.Evidence{Data: quote, EventLog: l}, e); !fault.Is(err, fault.Binding) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -18,8 +18,12 @@ import (
 func (r *Result) statements() []evidence.VendorStatement {
 	p, e := r.p, &r.Evaluation
 	tcb := r.statement(fmt.Sprintf("Intel TCBInfo %s %x, evaluation %d", p.tcb.TEE, p.tcb.FMSPC, p.tcb.EvaluationNumber), &p.tcb.Signed, p.tcbSign, p.tcbAuth, p.tcb.Window)
-	tcb.ECTs = append(tcb.ECTs, endorsement(r.Chain.platform.Environment, named("tcb_status", e.Status.String()),
-		named("tcb_date", e.Date.UTC().Format(time.RFC3339)), named("advisory_ids", strings.Join(e.Advisories, " ")), named("platform_tcb_status", e.Launch.Platform.String())))
+	platform := endorsement(r.Chain.platform.Environment, named("tcb_status", e.Status.String()),
+		named("tcb_date", e.Date.UTC().Format(time.RFC3339)), named("platform_tcb_status", e.Launch.Platform.String()))
+	if len(e.Advisories) > 0 {
+		platform.Elements = append(platform.Elements, named("advisory_ids", strings.Join(e.Advisories, " ")))
+	}
+	tcb.ECTs = append(tcb.ECTs, platform)
 	if e.Launch.ModuleID != "" {
 		tcb.ECTs = append(tcb.ECTs, endorsement(claim.Environment{Class: claim.Class{ID: ClassSEAM}}, named("module_tcb_status", e.Launch.Module.String())))
 	}

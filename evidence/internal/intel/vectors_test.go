@@ -3,8 +3,10 @@ package intel_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,4 +208,27 @@ func realPair(tb testing.TB) (evidence.Evidence, evidence.Env) {
 	}
 	return evidence.Evidence{Data: load(tb, dir, "quotes", "tdx-v4-4927b75a19a0.bin")},
 		evidence.Env{Time: time.Date(2026, 1, 27, 12, 0, 0, 0, time.UTC), Binding: evidence.UnboundUnsafe(), Anchors: evidence.BuiltinAnchors(), Collateral: g}
+}
+
+// The samples of Intel's own library, under its test roots: an SGX quote that names its PCK certificate (type 1), which
+// is then given beside it, and a TDX sample whose TCBInfo has component SVNs that do not fit a byte.
+func TestLibrarySamples(t *testing.T) {
+	dir := filepath.Join(vectors(t), "intel", "qvl-sample")
+	at := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+	for tee, want := range map[string]string{"sgx": "UpToDate", "tdx": "class malformed"} {
+		t.Run(tee, func(t *testing.T) {
+			g := given{}
+			for _, f := range []string{"tcbInfo.json", "qeIdentity.json", "intermediateCaCrl.der", "rootCaCrl.der", "tcbSignChain.pem"} {
+				g = append(g, load(t, dir, tee, f))
+			}
+			blk, _ := pem.Decode(load(t, dir, tee, "trustedRootCaCert.pem"))
+			root := must[*x509.Certificate](t)(x509.ParseCertificate(blk.Bytes))
+			anchors := must[*evidence.Anchors](t)(evidence.NewAnchors(evidence.AnchorsConfig{Roots: []*x509.Certificate{root}, OnlyThese: true}))
+			ev := evidence.Evidence{Data: load(t, dir, tee, "quote.dat"), Endorsements: [][]byte{load(t, dir, tee, "pckCert.pem"), load(t, dir, tee, "pckSignChain.pem")}}
+			v, err := newDriver(t, tee).Authenticate(context.Background(), ev, evidence.Env{Time: at, Binding: evidence.UnboundUnsafe(), Anchors: anchors, Collateral: g})
+			if got := outcome(v, err); got != want {
+				t.Errorf("%s (%v), want %s", got, err, want)
+			}
+		})
+	}
 }
