@@ -127,7 +127,7 @@ func forbidden(dir, imp string) string {
 	return ""
 }
 
-// withinRoom keeps drivers apart (rule 1): only azvtpm builds on vtpm, snp and tdx; builtin and bundle know all.
+// withinRoom keeps drivers apart (rule 1): only azvtpm builds on vtpm, snp and tdx, and oak on snp and tdx; builtin and bundle know all.
 func withinRoom(dir, rel string) string {
 	from, fromOK := strings.CutPrefix(dir, "evidence/")
 	to, toOK := strings.CutPrefix(rel, "evidence/")
@@ -136,7 +136,8 @@ func withinRoom(dir, rel string) string {
 	}
 	from, to = firstElem(from), firstElem(to)
 	drivers := []string{"snp", "tdx", "sgx", "cca", "secex", "csv", "vtpm", "azvtpm", "nvgpu", "oak"}
-	shared := map[string][]string{"azvtpm": {"vtpm", "snp", "tdx"}}
+	// Azure's paravisor and Oak's first layer are vouched for by SNP or TDX evidence, whole and with all its rules.
+	shared := map[string][]string{"azvtpm": {"vtpm", "snp", "tdx"}, "oak": {"snp", "tdx"}}
 	if from == to || !slices.Contains(drivers, to) || !slices.Contains(drivers, from) || slices.Contains(shared[from], to) {
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/assay-tee/assay/collateral/kds"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/protox"
 )
 
 // Limits on what the operator hands over, so that a wrong path does not read a whole disk.
@@ -30,7 +31,7 @@ type Files struct {
 }
 
 // LoadFiles reads the paths of --cert and --collateral. A file must be a certificate or list in DER or PEM, a
-// certificate table of SNP, an SE header or image, or JSON. Of a directory the files of such kinds that lie directly in it are given, others
+// certificate table of SNP, an SE header or image, Oak's Endorsements, or JSON. Of a directory the files of such kinds that lie directly in it are given, others
 // are ignored; besides it may hold answers by request, as `collateral export` writes them ([Dir]) or in the layout of
 // Trustee's offline store (vcek/HWID/…).
 func LoadFiles(paths []string) (*Files, error) {
@@ -65,7 +66,7 @@ func (f *Files) load(name string, total *int) error {
 			return err
 		}
 		if !recognised(b) {
-			return fault.New(fault.Malformed, "%s is neither a certificate or list in DER or PEM, nor an SNP certificate table, nor JSON, nor an IBM SE image", name)
+			return fault.New(fault.Malformed, "%s is neither a certificate or list in DER or PEM, nor an SNP certificate table, nor JSON, nor an IBM SE image, nor Oak's Endorsements", name)
 		}
 		return f.add(b, total)
 	}
@@ -126,7 +127,21 @@ func recognised(b []byte) bool {
 	case len(text) > 0 && (text[0] == '{' || text[0] == '['):
 		return true
 	}
-	return isCertTable(b) || isSEImage(b)
+	return isCertTable(b) || isSEImage(b) || isOakEndorsements(b)
+}
+
+// isOakEndorsements looks for Oak's message Endorsements (oak.md section 11): nested messages of these numbers alone.
+func isOakEndorsements(b []byte) bool {
+	if len(b) < 4 || b[0]&7 != 2 {
+		return false
+	}
+	m := protox.Parse("Endorsements", b)
+	m.OneOf(1, 2, 3)
+	for _, num := range []uint32{1, 2, 3, 8, 9} {
+		m.Sub(num, "member")
+	}
+	m.Subs(10, "events")
+	return m.Err() == nil && m.Unknown() == 0
 }
 
 // isSEImage looks for the header of an IBM Secure Execution image, alone or within a kernel image (ibm-se.md section 7).

@@ -5,6 +5,7 @@ package builtin
 import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/azvtpm"
+	"github.com/assay-tee/assay/evidence/oak"
 	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/evidence/sgx"
 	"github.com/assay-tee/assay/evidence/snp"
@@ -56,6 +57,10 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	o, err := oak.New(oak.Config{SNP: s, TDX: t})
+	if err != nil {
+		return nil, err
+	}
 	return &Table{rows: []Row{
 		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
 		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
@@ -64,6 +69,7 @@ func New() (*Table, error) {
 		{Name: azvtpm.NameSNP, Driver: az, Detect: azvtpm.DetectSNP, Inspector: az},
 		{Name: azvtpm.NameTDX, Driver: azx, Detect: azvtpm.DetectTDX, Inspector: azx},
 		{Name: vtpm.Name, Driver: tpm, Detect: vtpm.Detect, Inspector: tpm},
+		{Name: oak.Name, Driver: o, Detect: oak.Detect, Inspector: o},
 	}}, nil
 }
 

@@ -1,0 +1,89 @@
+# Project Oak (specs oak.md): DICE layers under an SNP report or TDX quote. The root is an attester of its own, the part
+# "root", and is judged by the rules of its TEE; this file judges the layers above it.
+package assay
+
+launch_claim["oak"] := "kernel" if {
+	some a in input.attesters
+	a.tee == "oak"
+	a.claims.kernel
+}
+
+else := "event_0"
+
+oak_attesters := [a | some a in input.attesters; a.tee == "oak"]
+
+# The hardware under it is what the part "root" says; configuration and runtime-opaque rest on it, so they are asserted
+# where such a part was authenticated with the evidence. Unsafe roots have no such part.
+assertion contains {"attester": a.label, "member": member, "value": 2} if {
+	some a in oak_attesters
+	a.claims.platform in {"AMD_SEV_SNP", "INTEL_TDX"}
+	not oak_rootless(a)
+	some member in ["hardware", "configuration", "runtime-opaque"]
+}
+
+oak_rootless(a) if "oak-no-root" in a.unsafe
+
+oak_rootless(a) if "oak-software-root" in a.unsafe
+
+# What each layer measured must be vouched for: an unvouched layer below a vouched one could do anything in its name.
+finding contains {
+	"attester": a.label, "member": "executables", "value": 33, "code": "layer-not-vouched", "claim": name,
+	"what": sprintf("nobody vouches for %s %v", [name, a.claims[name]]),
+	"why": "each layer decides what the next one is; one that nobody vouches for makes all above it worthless",
+	"next": sprintf("say --expect %s=HEX, or --expect %s=HEX for the whole event, or give a statement about it", [name, event]),
+} if {
+	some a in oak_attesters
+	some [name, event] in oak_executables
+	name != launch_claim.oak
+	a.claims[name]
+	not oak_vouched(a, name, event)
+}
+
+# A statement about the whole event speaks of everything in it.
+oak_vouched(a, name, _) if a.trail[name].accepted == true
+
+oak_vouched(a, _, event) if a.trail[event].accepted == true
+
+oak_executables := [
+	["initrd", "event_0"], ["kernel_setup_data", "event_0"], ["kernel_cmdline", "event_0"], ["kernel_cmdline_digest", "event_0"],
+	["system_image", "event_1"], ["container", "event_2"], ["application", "event_1"],
+]
+
+# CB's events are opaque: nothing but the digest of the event says what is in it.
+finding contains {
+	"attester": a.label, "member": "executables", "value": 33, "code": "layer-not-vouched", "claim": name,
+	"what": sprintf("nobody vouches for %s %v, of type %s", [name, a.claims[name], event.type]),
+	"why": "what the event says is not public; only its digest can be compared",
+	"next": sprintf("say --expect %s=HEX, or give a statement about it", [name]),
+} if {
+	some a in oak_attesters
+	a.claims.shape == "cb"
+	some i, event in a.claims.events
+	name := sprintf("event_%d", [i])
+	name != launch_claim.oak
+	not a.trail[name].accepted
+	not oak_readable(event.type)
+}
+
+oak_readable(type) if startswith(type, "oak.attestation.v1.")
+
+# Machine shape and configuration are values that a relying party may expect; they are told, and hold nothing up.
+finding contains {
+	"attester": a.label, "status": "affirming", "code": "layer-skipped", "claim": name,
+	"what": sprintf("nobody vouches for %s %v; this policy does not ask for it", [name, a.claims[name]]),
+	"why": "it depends on the shape of the machine or on its configuration",
+} if {
+	some a in oak_attesters
+	some name in ["memory_map", "acpi", "container_config", "application_config"]
+	a.claims[name]
+	not a.trail[name].accepted
+}
+
+finding contains {
+	"attester": a.label, "status": "affirming", "code": "aad-none",
+	"what": "the signatures of the DICE certificates do not cover what each is for",
+	"why": "that is how all published versions of Oak sign; the place in the evidence tells a layer's certificate from an application's",
+} if {
+	some a in oak_attesters
+	a.claims.certificate_aad in {"none", "mixed"}
+}
