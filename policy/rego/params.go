@@ -116,6 +116,9 @@ func ParseParams(b []byte) (Params, error) {
 
 // term renders p once, at compile time; canonical is what the policy's id covers.
 func (p Params) term() (t *ast.Term, canonical []byte, err error) {
+	if err := p.check(); err != nil {
+		return nil, nil, err
+	}
 	if len(p.SNP.VMPL) == 0 {
 		p.SNP.VMPL = []uint32{0}
 	}

@@ -1,5 +1,13 @@
 package rego
 
+import (
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/assay-tee/assay/internal/fault"
+)
+
 // Intel are the settings that TDX and SGX share (specs evidence-intel.md sections 18 and 21).
 type Intel struct {
 	AcceptedTCBStatus  []string `json:"accepted_tcb_status"`   // statuses besides UpToDate; never Revoked
@@ -43,4 +51,20 @@ type SGX struct {
 	ConfigID            []string `json:"config_id"`
 	ISVFamilyID         []string `json:"isv_family_id"`
 	ISVExtProdID        []string `json:"isv_ext_prod_id"`
+}
+
+// check refuses settings that could not be compared with anything: a misspelt floor must not be no floor, nor fail later.
+func (p *Params) check() error {
+	for name, i := range map[string]Intel{"tdx": p.TDX.Intel, "sgx": p.SGX.Intel} {
+		if _, err := time.Parse(time.RFC3339, i.MinTCBDate); i.MinTCBDate != "" && err != nil {
+			return fault.New(fault.Policy, "policy parameters: %s.min_tcb_date %q is not a time such as 2024-03-13T00:00:00Z", name, i.MinTCBDate)
+		}
+		if slices.Contains(i.AcceptedTCBStatus, "Revoked") {
+			return fault.New(fault.Policy, "policy parameters: %s.accepted_tcb_status: a revoked TCB cannot be accepted", name)
+		}
+	}
+	if b, err := hex.DecodeString(p.TDX.MinTEETCBSVN); p.TDX.MinTEETCBSVN != "" && (err != nil || len(b) != 16) {
+		return fault.New(fault.Policy, "policy parameters: tdx.min_tee_tcb_svn is not 16 bytes in hex")
+	}
+	return nil
 }
