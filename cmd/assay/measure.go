@@ -34,7 +34,7 @@ a drop-in for it.`,
   assay measure snp --ovmf OVMF.fd --vcpus 1-512 --vcpu-type EPYC-Milan --format corim --key publisher.key -o guest.corim
   assay measure explain 915c74… --firmware OVMF.fd --kernel vmlinuz`,
 	}
-	c.AddCommand(newMeasureSNPCmd(a), newMeasureSEVCmd(a, false), newMeasureSEVCmd(a, true), newMeasureTDXCmd(a), newMeasureStage0Cmd(a), newMeasureKernelCmd(a), newMeasureExplainCmd(a), newMeasureIDBlockCmd(a), newSEVSNPMeasureCmd(a), newMeasureSeCmd(a))
+	c.AddCommand(newMeasureSNPCmd(a), newMeasureSEVCmd(a, false), newMeasureSEVCmd(a, true), newMeasureTDXCmd(a), newMeasureStage0Cmd(a), newMeasureKernelCmd(a), newMeasurePCRCmd(a), newMeasureExplainCmd(a), newMeasureIDBlockCmd(a), newSEVSNPMeasureCmd(a), newMeasureSeCmd(a))
 	return c
 }
 
