@@ -8,6 +8,7 @@ import (
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/builtin"
+	"github.com/assay-tee/assay/evidence/oak"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -17,7 +18,7 @@ const localOperator = "local operator"
 // admit makes the endorsement set of one run: signed statements under the anchors, unsigned ones on the operator's own
 // word, and the operator's expectations. A statement that is refused ends the run with its reason; it is not passed
 // over, since the operator counts on it.
-func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, expect []endorse.Expectation) (*endorse.Set, error) {
+func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, expect ...[]endorse.Expectation) (*endorse.Set, error) {
 	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers, Profiles: profiles.All()})
 	if err != nil {
 		return nil, err
@@ -43,8 +44,11 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []
 			return nil, fault.Wrap(err, "unsigned statement %s", name)
 		}
 	}
-	if len(expect) > 0 {
-		if err := b.Local(localOperator, "", expect); err != nil {
+	for _, together := range expect {
+		if len(together) == 0 {
+			continue
+		}
+		if err := b.Local(localOperator, "", together); err != nil {
 			return nil, err
 		}
 	}
@@ -75,6 +79,19 @@ func inNamesOf(tee string, expect []endorse.Expectation) []endorse.Expectation {
 		own[i] = x
 	}
 	return own
+}
+
+// ofAttesters says which expectations count together. Claims of layered evidence are those of several attesters, and
+// what is expected together must be in one; so there each expectation stands for itself. None may fail either way.
+func ofAttesters(tee string, expect []endorse.Expectation) [][]endorse.Expectation {
+	if tee != oak.Name {
+		return [][]endorse.Expectation{expect}
+	}
+	out := make([][]endorse.Expectation, len(expect))
+	for i := range expect {
+		out[i] = expect[i : i+1]
+	}
+	return out
 }
 
 // teeOf is the one TEE that all evidence is of, by its form, or "".

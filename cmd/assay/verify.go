@@ -146,7 +146,7 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, inNamesOf(tee, expect))
+	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, ofAttesters(tee, inNamesOf(tee, expect))...)
 	if err != nil {
 		return nil, err
 	}

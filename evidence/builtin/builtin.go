@@ -66,10 +66,10 @@ func New() (*Table, error) {
 		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
 		{Name: sgx.Name, Driver: x, Detect: sgx.Detect, Inspector: x},
 		{Name: secex.Name, Driver: se, Detect: secex.Detect, Inspector: se},
+		{Name: oak.Name, Driver: o, Detect: oak.Detect, Inspector: o},
 		{Name: azvtpm.NameSNP, Driver: az, Detect: azvtpm.DetectSNP, Inspector: az},
 		{Name: azvtpm.NameTDX, Driver: azx, Detect: azvtpm.DetectTDX, Inspector: azx},
 		{Name: vtpm.Name, Driver: tpm, Detect: vtpm.Detect, Inspector: tpm},
-		{Name: oak.Name, Driver: o, Detect: oak.Detect, Inspector: o},
 	}}, nil
 }
 
