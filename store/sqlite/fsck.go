@@ -29,7 +29,7 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		{"ticket %s is revoked and can still release", "SELECT id FROM tickets AS t WHERE revoked AND EXISTS (SELECT 1 FROM slots WHERE ticket = t.id AND state IN ('authorised', 'reserved'))"},
 		{"a release of ticket %s was recorded for nobody", "SELECT ticket FROM slots WHERE state IN ('reserved', 'released') AND (length(session) <> 32 OR length(key) <> 32)"},
 		{"a release of ticket %s is in the ledger and not in the log",
-			"SELECT ticket FROM slots AS x WHERE state = 'released' AND NOT EXISTS (SELECT 1 FROM records WHERE json_extract(body, '$.kind') = 'release' AND json_extract(body, '$.ticket') = x.ticket AND coalesce(json_extract(body, '$.slot'), 0) = x.n)"},
+			"SELECT ticket FROM slots WHERE state = 'released' AND (ticket, n) NOT IN (SELECT coalesce(json_extract(body, '$.ticket'), ''), coalesce(json_extract(body, '$.slot'), 0) FROM records WHERE json_extract(body, '$.kind') = 'release')"},
 		{"the log has more releases of ticket %s than the ledger",
 			"SELECT ticket FROM (SELECT json_extract(body, '$.ticket') AS ticket, count(*) AS n FROM records WHERE json_extract(body, '$.kind') = 'release' AND json_extract(body, '$.ticket') IS NOT NULL GROUP BY 1) AS l WHERE n > (SELECT count(*) FROM slots WHERE slots.ticket = l.ticket AND state = 'released')"},
 		{"secret %s has a version without its sealed bytes", "SELECT path FROM secrets WHERE NOT deleted AND sealed IS NULL"},
