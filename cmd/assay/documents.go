@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/store"
 )
@@ -22,7 +23,7 @@ func newPolicyCmd(a *app) *cobra.Command {
 "resource-policy" is Trustee's resource policy (package policy), which decides about single requests. A policy is compiled
 before it is stored, and is in force within a second on every server over the same store.`,
 	}
-	return documentCommands(a, c, documentKind{what: "policy", route: "/v1/policies/", put: "put", prefix: func(name string) string {
+	return documentCommands(a, c, documentKind{what: "policy", route: "/v1/policies/", put: "put", take: "rm", prefix: func(name string) string {
 		if name == server.ResourcePolicyID || strings.HasPrefix(name, server.PolicyPrefix) || strings.HasPrefix(name, server.AttestationPrefix) {
 			return name
 		}
@@ -37,18 +38,20 @@ func newStatementCmd(a *app) *cobra.Command {
 		Long: `A statement is admitted only under an anchor of the server's configuration, when it is submitted and again at each start. One
 that has run out stays stored and vouches for nothing.`,
 	}
-	return documentCommands(a, c, documentKind{what: "statement", route: "/v1/statements/", put: "submit", prefix: func(name string) string {
+	documentCommands(a, c, documentKind{what: "statement", route: "/v1/statements/", put: "submit", take: "revoke", prefix: func(name string) string {
 		if strings.HasPrefix(name, server.StatementPrefix) || strings.HasPrefix(name, server.ReferenceValuePrefix) {
 			return name
 		}
 		return server.StatementPrefix + name
 	}})
+	c.AddCommand(newStatementStatusCmd(a))
+	return c
 }
 
 // documentKind is what differs between policies and statements.
 type documentKind struct {
-	what, route, put string
-	prefix           func(string) string
+	what, route, put, take string
+	prefix                 func(string) string
 }
 
 func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Command {
@@ -117,15 +120,18 @@ func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Comm
 			if err != nil {
 				return err
 			}
+			if k.what == "statement" && out == "" && corim.Sniff(b) != corim.KindUnknown {
+				return a.corimShow(b, f.format, false)
+			}
 			return a.output(out, 0o644, func(w io.Writer) error {
 				_, err := w.Write(b)
 				return err
 			})
 		}),
 	}
-	show.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE`")
+	show.Flags().StringVarP(&out, "output", "o", "", "write the bytes as they are stored to `FILE` (- is standard output)")
 	rm := &cobra.Command{
-		Use: "rm NAME", Short: "Delete it; the history stays", Args: cobra.ExactArgs(1),
+		Use: k.take + " NAME", Aliases: []string{"rm"}, Short: "Take it out of force; the history stays", Args: cobra.ExactArgs(1),
 		RunE: runE(func(cmd *cobra.Command, args []string) error {
 			cl, err := f.client()
 			if err != nil {
