@@ -162,6 +162,10 @@ func (a *app) measureLaunch(f *launchFlags) error {
 	}
 	switch f.mode {
 	case "snp:ovmf-hash":
+		f.verbose = false
+		if f.format == "base64" {
+			f.format = "hex" // sev-snp-measure prints this one in hex always
+		}
 		err = ovmfHash(p, img)
 	case "sev", "seves":
 		err = a.predictSEV(p, f, img)
