@@ -89,6 +89,11 @@ func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evi
 	if err != nil {
 		return nil, err
 	}
+	if len(ev.EventLog) > 0 {
+		if f.boot, err = vtpm.ExplainBoot(ev.EventLog, &f.quote.Bank); err != nil {
+			return nil, err
+		}
+	}
 	return sealed.New(f.content(env, bound)), nil
 }
 

@@ -180,6 +180,11 @@ func readKBS(text []byte) (*container, error) {
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "ak_public: %w", err)
 	}
+	if o["event_log"] != nil {
+		if c.log, err = o.base64("event_log"); err != nil {
+			return nil, err
+		}
+	}
 	// Compared with anchors in one encoding, not in the sender's.
 	if c.ak.spki, err = x509.MarshalPKIXPublicKey(c.ak.key); err != nil {
 		return nil, fault.New(fault.Unsupported, "ak_public: %w", err)

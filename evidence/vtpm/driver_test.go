@@ -264,6 +264,13 @@ func TestRealGCE(t *testing.T) {
 	if got := get("gce_instance"); !strings.Contains(got, `"instance_name":"cos-test"`) || !strings.Contains(got, `"instance_id":6797026933021542085`) {
 		t.Errorf("instance %s", got)
 	}
+	boot, _ := v.Claims().Get("boot")
+	if line, _ := boot.Object().Get("kernel_cmdline"); !strings.Contains(line.Text(), "dm-mod.create") && !strings.Contains(line.Text(), "root=") {
+		t.Errorf("command line %q", line.Text())
+	}
+	if open, _ := v.Claims().Get("pcrs_unexplained"); open.String() != "[10]" {
+		t.Errorf("unexplained %s", open)
+	}
 	pcrs, _ := v.Claims().Get("pcrs")
 	if _, ok := pcrs.Object().Get("sha1"); ok {
 		t.Error("the SHA-1 bank is claimed")
@@ -288,6 +295,10 @@ func TestRealGCE(t *testing.T) {
 		if _, err := d.Authenticate(context.Background(), evidence.Evidence{Data: tc.data, Endorsements: ev.Endorsements}, e); !fault.Is(err, tc.class) {
 			t.Errorf("%s: %v, want %v", name, err, tc.class)
 		}
+	}
+	foreign := evidence.Evidence{Data: data, Endorsements: ev.Endorsements, EventLog: load(t, "eventlog", "cos-101-amd-sev.bin")}
+	if _, err := d.Authenticate(context.Background(), foreign, env); !fault.Is(err, fault.Binding) {
+		t.Errorf("event log of another machine: %v", err)
 	}
 	if _, err := d.Authenticate(context.Background(), evidence.Evidence{Data: data}, env); !fault.Is(err, fault.Signature) {
 		t.Errorf("without the intermediate: %v", err)

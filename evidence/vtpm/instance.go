@@ -27,7 +27,7 @@ type instanceASN1 struct {
 	ProjectID     string `asn1:"utf8"`
 	InstanceID    *big.Int
 	InstanceName  string        `asn1:"utf8"`
-	Security      asn1.RawValue `asn1:"optional,tag:0,explicit"`
+	Security      asn1.RawValue `asn1:"optional"`
 }
 
 // InstanceOf reads Google's extension of c; nil when c has none, or does not say that the instance is in production:
@@ -53,7 +53,7 @@ func InstanceOf(c *x509.Certificate) (*Instance, error) {
 	if !a.ProjectNumber.IsUint64() || !a.InstanceID.IsUint64() {
 		return nil, fault.New(fault.Malformed, "the instance in the certificate has numbers beyond 64 bits")
 	}
-	if !production(a.Security.FullBytes) {
+	if a.Security.Class != asn1.ClassContextSpecific || a.Security.Tag != 0 || !production(a.Security.Bytes) {
 		return nil, nil
 	}
 	return &Instance{a.Zone, a.ProjectNumber.Uint64(), a.ProjectID, a.InstanceID.Uint64(), a.InstanceName}, nil

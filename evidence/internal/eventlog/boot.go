@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/assay-tee/assay/claim"
 )
@@ -12,14 +13,18 @@ import (
 // grub_commands, secure_boot (null when the variable is empty or absent), variables, boot_variables, actions,
 // applications, tagged, firmware, runtime.
 func (x *Explained) BootClaims(register string) claim.Node {
-	b := boot{register: register}
+	b := boot{name: func(e *Measured) string { return fmt.Sprintf("%s%d", register, int(e.Index)-1) }, secureBootIndex: 1}
+	if x.pcrs {
+		b.name, b.secureBootIndex, b.strict = func(e *Measured) string { return fmt.Sprintf("%s%d", register, e.Index) }, 7, true
+	}
 	for i := range x.Events {
 		b.add(&x.Events[i])
 	}
 	return claim.O(
 		m("algorithm", claim.S(x.Alg.String())),
 		m("kernel_cmdline", b.cmdline()),
-		m("secure_boot", b.secureBoot),
+		m("secure_boot", b.secureBootState()),
+		m("dm_verity_root_hash", b.verity()),
 		m("applications", claim.L(b.applications...)),
 		m("firmware", claim.L(b.firmware...)),
 		m("tagged", claim.L(b.tagged...)),
@@ -33,7 +38,14 @@ func (x *Explained) BootClaims(register string) claim.Node {
 }
 
 type boot struct {
-	register                                                                                      string
+	name            func(*Measured) string
+	secureBootIndex uint32          // register that the variables of Secure Boot are measured into
+	strict          bool            // registers are PCRs: the rules of the PC Client profile hold
+	seen            map[string]bool // variables of Secure Boot that are not empty
+	authority       bool            // a signer was measured
+	debug           bool
+	separated       bool // the separator of the register of Secure Boot was measured
+
 	events, applications, firmware, tagged, variables, bootVariables, actions, grub, runtime, cmd []claim.Node
 	secureBoot                                                                                    claim.Node
 	sawSecureBoot                                                                                 bool
@@ -48,7 +60,7 @@ func (b *boot) cmdline() claim.Node {
 }
 
 func (b *boot) add(e *Measured) {
-	reg := claim.S(fmt.Sprintf("%s%d", b.register, int(e.Index)-1))
+	reg := claim.S(b.name(e))
 	entry := []claim.Member{m("register", reg), m("type", claim.S(e.Type.String())), m("digest", claim.H(e.Digest))}
 	digest := claim.O(m("register", reg), m("digest", claim.H(e.Digest)))
 	switch e.Type {
@@ -67,8 +79,10 @@ func (b *boot) add(e *Measured) {
 	}
 	switch c.Kind {
 	case KindSeparator, KindGPT:
+		b.separated = b.separated || c.Kind == KindSeparator && e.Index == b.secureBootIndex
 		entry = append(entry, m("data", claim.H(c.Data)))
 	case KindAction:
+		b.debug = b.debug || e.Index == b.secureBootIndex && c.Text == "UEFI Debug Mode"
 		entry = append(entry, m("text", claim.S(c.Text)))
 		b.actions = append(b.actions, claim.O(m("register", reg), m("text", claim.S(c.Text))))
 	case KindVariable:
@@ -98,7 +112,8 @@ var efiGlobal = [16]byte{0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0
 // readSecureBoot takes the variable that firmware measured first into the first register. One of length 0 says nothing
 // (tsm-tpm.md section 12); a later one of the same name may have been measured by anybody, so two say nothing either.
 func (b *boot) readSecureBoot(e *Measured, v *Variable) {
-	if e.Type != EVEFIVariableDriverConfig || e.Index != 1 || v.Name != "SecureBoot" || v.GUID != efiGlobal {
+	b.noteVariable(e, v)
+	if b.strict && b.separated || e.Type != EVEFIVariableDriverConfig || e.Index != b.secureBootIndex || v.Name != "SecureBoot" || v.GUID != efiGlobal {
 		return
 	}
 	if b.sawSecureBoot {
@@ -109,4 +124,51 @@ func (b *boot) readSecureBoot(e *Measured, v *Variable) {
 	if len(v.Data) == 1 {
 		b.secureBoot = claim.B(v.Data[0] == 1)
 	}
+}
+
+// noteVariable remembers what Secure Boot needs beside its switch.
+func (b *boot) noteVariable(e *Measured, v *Variable) {
+	if e.Index != b.secureBootIndex {
+		return
+	}
+	if e.Type == EVEFIVariableAuthority {
+		b.authority = true
+	} else if !b.separated && len(v.Data) > 0 {
+		if b.seen == nil {
+			b.seen = map[string]bool{}
+		}
+		b.seen[v.Name] = true
+	}
+}
+
+// secureBootState is true only if keys were enrolled, a signer was used and no debugger was on (tsm-tpm.md section 12);
+// where one of them is missing, nobody can say.
+func (b *boot) secureBootState() claim.Node {
+	if !b.strict || b.secureBoot.Kind != claim.NodeBool || !b.secureBoot.Bool() {
+		return b.secureBoot
+	}
+	if b.seen["PK"] && b.seen["KEK"] && b.seen["db"] && b.authority && !b.debug {
+		return b.secureBoot
+	}
+	return claim.Null()
+}
+
+// verityOptions are options of the kernel's command line that name the root hash of a dm-verity tree.
+var verityOptions = []string{"roothash=", "usrhash=", "systemd.verity_root_hash=", "verity.usrhash="}
+
+// verity is the root hash that the measured command line names; null when none or several are named.
+func (b *boot) verity() claim.Node {
+	line := b.cmdline()
+	var found []string
+	for _, word := range strings.Fields(line.Text()) {
+		for _, o := range verityOptions {
+			if h, ok := strings.CutPrefix(word, o); ok {
+				found = append(found, h)
+			}
+		}
+	}
+	if len(found) != 1 {
+		return claim.Null()
+	}
+	return claim.S(found[0])
 }

@@ -29,6 +29,7 @@ type Measured struct {
 // Explained is a log that gives exactly the registers it was held against.
 type Explained struct {
 	Alg    Alg
+	pcrs   bool
 	Events []Measured // in the order of the log; only the order within one register was measured
 }
 
