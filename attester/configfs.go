@@ -108,6 +108,7 @@ func (c *ConfigFS) Evidence(ctx context.Context, reportData []byte) (evidence.Ev
 			return err
 		})
 		if err == nil {
+			out.EventLog = c.eventLog()
 			return out, nil
 		}
 		if !fault.Is(err, fault.Unavailable) {
@@ -115,6 +116,25 @@ func (c *ConfigFS) Evidence(ctx context.Context, reportData []byte) (evidence.Ev
 		}
 	}
 	return evidence.Evidence{}, fault.Wrap(err, "after %d attempts", maxAttempts)
+}
+
+// ccel is the boot log of a TD as Linux shows it, in an area of some 64 KiB; no Verifier reads more than maxLog.
+const (
+	ccel   = "/sys/firmware/acpi/tables/data/CCEL"
+	maxLog = 2 << 20
+)
+
+// eventLog returns the boot log of a TD. Where there is none, or it may not be read, the evidence goes without: nothing
+// about it is less true, only nothing is said about the boot.
+func (c *ConfigFS) eventLog() []byte {
+	if c.provider.tee != "tdx" {
+		return nil
+	}
+	b, err := c.fs.ReadFile(ccel, maxLog)
+	if err != nil || len(b) > maxLog {
+		return nil
+	}
+	return b
 }
 
 // withEntry makes an entry under a fresh name and removes it again in every case.

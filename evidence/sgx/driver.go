@@ -2,6 +2,7 @@ package sgx
 
 import (
 	"context"
+	"slices"
 
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/internal/intel"
@@ -71,7 +72,7 @@ func (d *Driver) Inspect(ev evidence.Evidence) (*evidence.Inspection, error) {
 		return nil, fault.New(fault.Unsupported, "a quote of %s was given to the driver of SGX", q.TEE)
 	}
 	f := &facts{report: q.Enclave()}
-	return &evidence.Inspection{TEE: Name, Format: c.Format, Claims: append(f.body(), intel.QuoteClaims(&q)...)}, nil
+	return &evidence.Inspection{TEE: Name, Format: c.Format, Claims: slices.Concat(f.body(), intel.QuoteClaims(&q), intel.InspectPCK(&q))}, nil
 }
 
 var _ interface {

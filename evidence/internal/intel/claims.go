@@ -80,6 +80,33 @@ func QuoteClaims(q *dcap.Quote) claim.Object {
 	}
 }
 
+// InspectPCK shows the PCK certificate of a quote that nobody has verified: the FMSPC says which collateral it needs.
+func InspectPCK(q *dcap.Quote) claim.Object {
+	if q.CertType != dcap.CertPCKChain {
+		return nil
+	}
+	certs, err := dcap.ParseCerts(q.CertData)
+	if err != nil {
+		return nil
+	}
+	c := Chain{PCKChain: &dcap.PCKChain{}}
+	for _, cert := range certs {
+		switch cert.Subject.CommonName {
+		case dcap.NamePCK:
+			c.Leaf = cert
+		case dcap.NameProcessorCA:
+			c.CA = dcap.ProcessorCA
+		}
+	}
+	if c.Leaf == nil {
+		return nil
+	}
+	if c.PCK, err = dcap.ParsePCK(c.Leaf); err != nil {
+		return nil
+	}
+	return claim.Object{M("pck", pckClaims(&c)), M("qe", qeClaims(q.QE()))}
+}
+
 func pckClaims(c *Chain) claim.Node {
 	p := &c.PCK
 	comps := make([]claim.Node, len(p.Components))
