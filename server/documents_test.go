@@ -7,12 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/assay-tee/assay/endorse"
+	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/evidencetest"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy/rego"
+	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/simulator"
 )
@@ -124,6 +128,55 @@ func TestAdministrationAsKBSClientDoesIt(t *testing.T) {
 	w.clock.add(366 * 24 * time.Hour)
 	if status, out := w.call("GET", "/kbs/v0/reference-value/snp_launch_measurement", ""); status != 401 || !strings.Contains(string(out), "No reference value found for the given id: snp_launch_measurement") {
 		t.Errorf("a lapsed value: %d %s", status, out)
+	}
+}
+
+// partDriver delivers evidence with the evidence of a CPU inside, as the drivers of vTPMs do.
+type partDriver struct{ sampleDriver }
+
+func (d partDriver) Authenticate(ctx context.Context, ev evidence.Evidence, env evidence.Env) (*evidence.Verified, error) {
+	v, err := d.sampleDriver.Authenticate(ctx, ev, env)
+	if err != nil {
+		return nil, err
+	}
+	inner := evidencetest.New(d.t, evidencetest.Content{TEE: "snp", Time: env.Time, Binding: v.Binding(), Claims: v.Claims})
+	return evidencetest.New(d.t, evidencetest.Content{TEE: "sample", Time: env.Time, Binding: v.Binding(), Claims: v.Claims,
+		Parts: []evidence.Part{{Label: "snp", Verified: inner}}}), nil
+}
+
+// TestChangedStatementsAndNestedAttesters: an appraisal with an Attester inside another is made again like any other.
+func TestChangedStatementsAndNestedAttesters(t *testing.T) {
+	var sets []*endorse.Set
+	for range 2 {
+		b, err := endorse.NewBuilder(endorse.Config{Time: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, b.Set())
+	}
+	var changed atomic.Bool
+	w := sampleWorld(t, func(c *server.Config) {
+		c.Parts.Drivers = map[string]evidence.Driver{"sample": partDriver{sampleDriver{t}}}
+		c.Parts.Statements = func() *endorse.Set {
+			if changed.Load() {
+				return sets[1]
+			}
+			return sets[0]
+		}
+	})
+	w.put("default/key/1", "", "the secret")
+	c, err := rcar.NewClient(rcar.ClientConfig{URL: w.http.URL, Source: unboundSource{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Attest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		changed.Store(again)
+		if got, err := c.Get(t.Context(), "default/key/1", ""); err != nil || string(got) != "the secret" {
+			t.Errorf("statements changed: %v: %q %v", again, got, err)
+		}
 	}
 }
 

@@ -116,12 +116,8 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 	var err error
 	if ok {
 		// The evidence stays authenticated; what vouches for it has changed.
-		var in []appraise.Input
-		for _, a := range x.a.Attesters() {
-			in = append(in, appraise.Input{Label: a.Label, Verified: a.Evidence})
-		}
 		x.set = s.live.get().Statements()
-		if x.a, err = appraise.Appraise(in, x.set); err == nil && x.hostBound && !bindingSafe(x.a) {
+		if x.a, err = appraise.Appraise(submitted(x.a), x.set); err == nil && x.hostBound && !bindingSafe(x.a) {
 			err = release.Deny(release.BindingUnsafe, "the statement that this SVSM build is binding-safe is gone")
 		}
 	} else {
@@ -135,4 +131,19 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 	}
 	s.cache.put(sess.ID, x)
 	return x, nil
+}
+
+// submitted are the inputs that a was made from: Attesters that are parts of another's evidence follow from that one.
+func submitted(a *appraise.Appraisal) []appraise.Input {
+	nested := map[*evidence.Verified]bool{}
+	var in []appraise.Input
+	for _, x := range a.Attesters() {
+		for _, p := range x.Evidence.Parts() {
+			nested[p.Verified] = true
+		}
+		if !nested[x.Evidence] {
+			in = append(in, appraise.Input{Label: x.Label, Verified: x.Evidence})
+		}
+	}
+	return in
 }
