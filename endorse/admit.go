@@ -31,6 +31,8 @@ type Receipt struct {
 	Relaxations  []string     `json:"relaxations,omitempty"`
 	Warnings     []string     `json:"warnings,omitempty"`
 	Dependencies []Dependency `json:"dependencies,omitempty"`
+	// Provenance are the builds that were found to belong to what the statement speaks of.
+	Provenance []ProvenanceLink `json:"provenance,omitempty"`
 	// Already says that these very bytes had been admitted before; nothing changed.
 	Already bool `json:"already,omitempty"`
 }
@@ -232,6 +234,13 @@ func (b *Builder) admitManifest(m *corim.Manifest, src Source, sg *signer, a *An
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for i := range srcs {
+		var warning string
+		if srcs[i].Provenance, warning = b.builds.links(m, &m.CoMIDs[i], src.SHA256); warning != "" {
+			r.Warnings = append(r.Warnings, warning)
+		}
+		r.Provenance = append(r.Provenance, srcs[i].Provenance...)
+	}
 	return r, b.enter(m, parts, srcs, r, a, data)
 }
 

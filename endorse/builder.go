@@ -41,6 +41,7 @@ type Builder struct {
 	ledger   ledger
 	strata   strata
 	basis    [32]byte
+	builds   builds
 
 	signers     *signers
 	relax       []corim.Relaxation // everything that any anchor tolerates

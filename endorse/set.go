@@ -33,11 +33,22 @@ type Source struct {
 
 // ProvenanceLink ties a statement to the build of the artefact that it speaks of.
 type ProvenanceLink struct {
+	// Artefact says what of the machine was built: "firmware", "kernel", "initrd" (an input of the measurement),
+	// "reference" (the very thing that a reference value is the digest of), or "statement" (what its signer says the
+	// statement rests on).
+	Artefact string    `json:"artefact"`
 	Builder  string    `json:"builder"`
+	Level    int       `json:"level"` // SLSA build level granted to the builder by configuration
 	Source   string    `json:"source"`
+	Ref      string    `json:"ref,omitempty"`
 	Commit   string    `json:"commit"`
+	Workflow string    `json:"workflow,omitempty"`
+	Run      string    `json:"run,omitempty"`
+	Signer   string    `json:"signer,omitempty"` // identity in the certificate, or the configured key
+	Log      string    `json:"log,omitempty"`    // of the entry that was verified
 	LogIndex string    `json:"log_index,omitempty"`
-	Time     time.Time `json:"time,omitzero"`
+	Time     time.Time `json:"time,omitzero"` // at which somebody else saw the signature
+	SHA256   string    `json:"sha256"`        // of the attestation as carried
 }
 
 // Comparator and Comparators are a profile's own algorithms (package compare); nil means the base rules.

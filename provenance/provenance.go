@@ -69,6 +69,7 @@ type Signer struct {
 // Subject is an artefact.
 type Subject struct {
 	Name   string         `json:"name,omitempty"`
+	Role   string         `json:"role,omitempty"` // in a launch measurement: "firmware", "kernel", …
 	Digest intoto.Digests `json:"digest"`
 }
 
@@ -127,8 +128,7 @@ func Judge(a *Attestation, e slsa.Expectation, levels Levels) (*Verdict, error) 
 		}
 		v := newVerdict(a, s)
 		v.Kind = KindMeasurement
-		v.Measurements, err = measurements(s.Predicate)
-		return v, err
+		return v, v.measured(s.Predicate)
 	}
 	if !slsa.IsPredicate(s.PredicateType) {
 		if e.Source != "" || e.Builder != "" {
@@ -160,28 +160,38 @@ func Summarised(a *Attestation) (*Verdict, error) {
 
 const maxMeasurements = 4096
 
-func measurements(predicate []byte) ([]intoto.Digests, error) {
+// measured reads the predicate of "assay measure": values, and the role of each subject.
+func (v *Verdict) measured(predicate []byte) error {
 	var p struct {
+		Artefacts []struct {
+			Role string `json:"role"`
+			Name string `json:"name"`
+		} `json:"artefacts"`
 		Values []struct {
 			Alg    string `json:"alg"`
 			Digest string `json:"digest"`
 		} `json:"values"`
 	}
 	if err := jsonx.Unmarshal(predicate, &p, false); err != nil {
-		return nil, fault.Wrap(err, "launch measurement")
+		return fault.Wrap(err, "launch measurement")
 	}
-	if len(p.Values) == 0 || len(p.Values) > maxMeasurements {
-		return nil, fault.New(fault.Malformed, "launch measurement with %d values", len(p.Values))
+	if len(p.Values) == 0 || len(p.Values) > maxMeasurements || len(p.Artefacts) > len(v.Subjects) {
+		return fault.New(fault.Malformed, "launch measurement with %d values and %d artefacts", len(p.Values), len(p.Artefacts))
 	}
-	var out []intoto.Digests
-	for _, v := range p.Values {
-		size := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64}[v.Alg]
-		if b, err := hex.DecodeString(v.Digest); err != nil || size == 0 || len(b) != size || strings.ToLower(v.Digest) != v.Digest {
-			return nil, fault.New(fault.Malformed, "launch measurement: %q is no %s digest in lower-case hex", v.Digest, v.Alg)
+	for i, a := range p.Artefacts {
+		if v.Subjects[i].Name != a.Name {
+			return fault.New(fault.Malformed, "launch measurement: artefact %d is %q, the subject %q", i, a.Name, v.Subjects[i].Name)
 		}
-		out = append(out, intoto.Digests{v.Alg: v.Digest})
+		v.Subjects[i].Role = a.Role
 	}
-	return out, nil
+	for _, x := range p.Values {
+		size := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64}[x.Alg]
+		if b, err := hex.DecodeString(x.Digest); err != nil || size == 0 || len(b) != size || strings.ToLower(x.Digest) != x.Digest {
+			return fault.New(fault.Malformed, "launch measurement: %q is no %s digest in lower-case hex", x.Digest, x.Alg)
+		}
+		v.Measurements = append(v.Measurements, intoto.Digests{x.Alg: x.Digest})
+	}
+	return nil
 }
 
 // Levels grants builders a SLSA build level: configuration, never the statement's own word.

@@ -297,7 +297,14 @@ func source(o claim.Object, s *endorse.Source) claim.Object {
 		list := make([]claim.Node, len(s.Provenance))
 		for i, p := range s.Provenance {
 			m := claim.Object{{Name: "builder", Value: claim.S(p.Builder)}, {Name: "source", Value: claim.S(p.Source)}, {Name: "commit", Value: claim.S(p.Commit)}}
-			m = appendText(m, "log_index", p.LogIndex)
+			for _, t := range []struct{ name, value string }{{"artefact", p.Artefact}, {"ref", p.Ref}, {"workflow", p.Workflow}, {"run", p.Run}, {"signer", p.Signer},
+				{"log", p.Log}, {"log_index", p.LogIndex}, {"sha256", p.SHA256}} {
+				m = appendText(m, t.name, t.value)
+			}
+			m = append(m, claim.Member{Name: "level", Value: claim.I(int64(p.Level))})
+			if !p.Time.IsZero() {
+				m = append(m, claim.Member{Name: "time", Value: claim.I(p.Time.Unix())})
+			}
 			list[i] = claim.O(m...)
 		}
 		o = append(o, claim.Member{Name: "provenance", Value: claim.L(list...)})

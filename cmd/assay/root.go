@@ -78,6 +78,7 @@ func verbs(a *app) []*cobra.Command {
 		newTokenCmd(a),
 		newKeyCmd(a),
 		newCorimCmd(a),
+		newProvenanceCmd(a),
 		newAttestCmd(a),
 		newGetCmd(a),
 		newMeasureCmd(a),

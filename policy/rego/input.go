@@ -177,8 +177,10 @@ func source(s *endorse.Source) [][2]*ast.Term {
 func provenance(links []endorse.ProvenanceLink) *ast.Term {
 	out := make([]*ast.Term, len(links))
 	for i, l := range links {
-		out[i] = ast.ObjectTerm(pair("builder", str(l.Builder)), pair("source", str(l.Source)), pair("commit", str(l.Commit)),
-			pair("log_index", str(l.LogIndex)), pair("time", when(l.Time)))
+		out[i] = ast.ObjectTerm(pair("artefact", str(l.Artefact)), pair("builder", str(l.Builder)), pair("level", uintTerm(uint64(max(l.Level, 0)))),
+			pair("source", str(l.Source)), pair("ref", str(l.Ref)), pair("commit", str(l.Commit)), pair("workflow", str(l.Workflow)),
+			pair("run", str(l.Run)), pair("signer", str(l.Signer)), pair("log", str(l.Log)), pair("log_index", str(l.LogIndex)),
+			pair("time", when(l.Time)), pair("sha256", str(l.SHA256)))
 	}
 	return ast.ArrayTerm(out...)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/tty"
 	"github.com/assay-tee/assay/policy"
 )
@@ -115,7 +116,7 @@ func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
 			for _, v := range t.Vouchers {
 				p.line("      %s", voucher(v))
 				for _, pr := range v.Provenance {
-					p.line("      built by %s from %s at %s", pr.Builder, pr.Source, pr.Commit)
+					p.provenance(pr, explain)
 				}
 			}
 		case t.Nearest != nil:
@@ -129,6 +130,33 @@ func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
 	}
 	if open > 0 {
 		p.line("  %s", p.s.Dim(fmt.Sprintf("· %d further claims, authentic, that no statement speaks of (--explain lists them)", open)))
+	}
+}
+
+// provenance is the path from the claim to the commit; with explain, where it is recorded too.
+func (p *printer) provenance(l endorse.ProvenanceLink, explain bool) {
+	what := l.Artefact
+	if what != "" {
+		what += " "
+	}
+	p.line("      %sbuilt by %s from %s at %s", what, l.Builder, l.Source, l.Commit)
+	if !explain {
+		return
+	}
+	if l.Ref != "" || l.Workflow != "" {
+		p.line("        %s", p.s.Dim(strings.TrimSpace(fmt.Sprintf("for %s by %s", l.Ref, l.Workflow))))
+	}
+	if l.Run != "" {
+		p.line("        %s", p.s.Dim("run "+l.Run))
+	}
+	if l.Signer != "" {
+		p.line("        %s", p.s.Dim(fmt.Sprintf("signed by %s, SLSA build level %d", l.Signer, l.Level)))
+	}
+	if l.LogIndex != "" {
+		p.line("        %s", p.s.Dim(fmt.Sprintf("logged in %s at %s", l.Log, l.LogIndex)))
+	}
+	if !l.Time.IsZero() {
+		p.line("        %s", p.s.Dim("seen "+l.Time.UTC().Format(time.RFC3339)))
 	}
 }
 
