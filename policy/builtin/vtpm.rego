@@ -56,13 +56,25 @@ tpm_bare_allowed(a) if {
 	a.claims.ak_rooted == true
 }
 
-tpm_bare_allowed(a) if a.claims.ak_trust == "cpu"
+# A guest that controls what its CPU reports can commit to any key, one in software too, and then sign whatever PCRs it likes.
+# The CPU's word for the key counts as a TPM's only where somebody vouches that the measured build alone decides over the report data.
+tpm_bare_allowed(a) if {
+	a.claims.ak_trust == "cpu"
+	cpus := [c | some c in input.attesters; c.tee in {"snp", "tdx"}]
+	count(cpus) > 0
+	every c in cpus { tpm_binding_safe(c) }
+}
+
+tpm_binding_safe(c) if {
+	some s in c.endorsed["binding-safe"]
+	s.value == true
+}
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "bare-tpm", "claim": "ak_trust",
 	"what": "nothing but a TPM vouches for this machine",
-	"why": sprintf("its attestation key is trusted by %q; no evidence of a CPU commits to that key, so that memory is not known to be protected", [a.claims.ak_trust]),
-	"next": "if a TPM is enough for your purpose, set the parameter tpm.allow_bare",
+	"why": sprintf("its attestation key is trusted by %q; no CPU is known to protect its memory and to keep the guest from naming a key of its own", [a.claims.ak_trust]),
+	"next": "if a TPM is enough for your purpose, set the parameter tpm.allow_bare; a key that the CPU's report names counts where a statement endorses the build as binding-safe",
 } if {
 	some a in tpm_attesters
 	a.tee == "tpm"
