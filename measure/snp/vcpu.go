@@ -34,10 +34,10 @@ func CPUModels() []CPUModel {
 		naples, rome, milan, genoa, turin = 0x800f12, 0x830f10, 0xa00f11, 0xa10f10, 0xb00f00
 	)
 	return []CPUModel{
-		{"EPYC", naples}, {"EPYC-v1", naples}, {"EPYC-v2", naples}, {"EPYC-IBPB", naples}, {"EPYC-v3", naples}, {"EPYC-v4", naples},
-		{"EPYC-Rome", rome}, {"EPYC-Rome-v1", rome}, {"EPYC-Rome-v2", rome}, {"EPYC-Rome-v3", rome},
-		{"EPYC-Milan", milan}, {"EPYC-Milan-v1", milan}, {"EPYC-Milan-v2", milan},
-		{"EPYC-Genoa", genoa}, {"EPYC-Genoa-v1", genoa}, {"EPYC-Turin", turin},
+		{"EPYC", naples}, {"EPYC-v1", naples}, {"EPYC-v2", naples}, {"EPYC-IBPB", naples}, {"EPYC-v3", naples}, {"EPYC-v4", naples}, {"EPYC-v5", naples},
+		{"EPYC-Rome", rome}, {"EPYC-Rome-v1", rome}, {"EPYC-Rome-v2", rome}, {"EPYC-Rome-v3", rome}, {"EPYC-Rome-v4", rome}, {"EPYC-Rome-v5", rome},
+		{"EPYC-Milan", milan}, {"EPYC-Milan-v1", milan}, {"EPYC-Milan-v2", milan}, {"EPYC-Milan-v3", milan},
+		{"EPYC-Genoa", genoa}, {"EPYC-Genoa-v1", genoa}, {"EPYC-Genoa-v2", genoa}, {"EPYC-Turin", turin},
 	}
 }
 
