@@ -176,3 +176,31 @@ func verdictText(w io.Writer, v *provenance.Verdict) error {
 	_, err := fmt.Fprintf(w, "  %-10s %s\n", "sha256", v.SHA256)
 	return err
 }
+
+// provenance verifies the attestations that a run shall know of. One that does not hold ends the run: the operator
+// counts on it.
+func (a *app) provenance(files []string, expectations string, at time.Time) ([]*provenance.Verdict, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if expectations == "" {
+		return nil, fault.New(fault.Usage, "say whom to believe about builds, and what to expect: --provenance-expect FILE")
+	}
+	cfg, err := a.expectations(expectFlags{File: expectations, At: at.Format(time.RFC3339)})
+	if err != nil {
+		return nil, err
+	}
+	var out []*provenance.Verdict
+	for _, name := range files {
+		b, err := a.read(name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := check.File(b, cfg)
+		if err != nil {
+			return nil, fault.Wrap(err, "provenance %s", name)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}

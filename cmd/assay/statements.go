@@ -10,18 +10,24 @@ import (
 	"github.com/assay-tee/assay/evidence/builtin"
 	"github.com/assay-tee/assay/evidence/oak"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/provenance"
 )
 
 // localOperator is how the trail names what was given on the command line.
 const localOperator = "local operator"
 
 // admit makes the endorsement set of one run: signed statements under the anchors, unsigned ones on the operator's own
-// word, and the operator's expectations. A statement that is refused ends the run with its reason; it is not passed
-// over, since the operator counts on it.
-func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, expect ...[]endorse.Expectation) (*endorse.Set, error) {
+// word, and the operator's expectations; builds are linked to the statements whose artefacts they made. A statement that
+// is refused ends the run with its reason; it is not passed over, since the operator counts on it.
+func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, builds []*provenance.Verdict, expect ...[]endorse.Expectation) (*endorse.Set, error) {
 	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers, Profiles: profiles.All()})
 	if err != nil {
 		return nil, err
+	}
+	for _, v := range builds {
+		if err := b.AddProvenance(v); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range signed {
 		data, err := a.read(name)

@@ -33,6 +33,8 @@ type verifyFlags struct {
 	expect     []string
 	statements []string
 	unsigned   []string
+	provenance []string
+	builds     string
 	anchors    []string
 	policies   []string
 	params     string
@@ -72,6 +74,8 @@ missing.`,
 	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value of your own, as `NAME=HEX` (measurement, host_data, …; repeatable; a name may repeat)")
 	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement (CoRIM) from `FILE` (repeatable)")
 	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM from `FILE` that nobody signed, on your own word (repeatable)")
+	fl.StringArrayVar(&f.provenance, "provenance", nil, "an attestation of how something was built, or of what it measures, from `FILE`; with --provenance-expect (repeatable)")
+	fl.StringVar(&f.builds, "provenance-expect", "", "whom to believe about builds, and what to expect, from a JSON `FILE` (docs/provenance.md)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "whom to believe: `FILE` with a signer's key, certificate or anchor file; a vendor's root certificate replaces the built-in roots (repeatable)")
 	fl.StringArrayVar(&f.policies, "policy", nil, "Rego from `FILE` (docs/policy.md): package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
@@ -146,7 +150,11 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, ofAttesters(tee, inNamesOf(tee, expect))...)
+	builds, err := a.provenance(f.provenance, f.builds, at)
+	if err != nil {
+		return nil, err
+	}
+	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, builds, ofAttesters(tee, inNamesOf(tee, expect))...)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,8 @@ type Params struct {
 	SGX SGX `json:"sgx"`
 	// Status holds what is demanded of status statements.
 	Status Status `json:"status"`
+	// Provenance holds what is demanded of the builds of what was launched.
+	Provenance Provenance `json:"provenance"`
 	// SE holds the settings for IBM Secure Execution.
 	SE SE `json:"se"`
 	// TPM holds the settings for TPM quotes, also those of Azure.
@@ -70,6 +72,18 @@ type SNP struct {
 type Status struct {
 	MaxAge  uint64   `json:"max_age"` // seconds; if not 0, a publisher must have said "up to date" no longer ago
 	Signers []string `json:"signers"` // if any: only the words of these trust anchors count as "up to date"
+}
+
+// Provenance are the settings of builtin/provenance.rego. Once one of them is set, what was launched must have a verified
+// build that meets all of them.
+type Provenance struct {
+	Required  bool     `json:"required"`  // there must be a build, whatever it is
+	Builders  []string `json:"builders"`  // if any: builder id, without "@version" any version of it
+	Sources   []string `json:"sources"`   // if any: source repository
+	MinLevel  uint64   `json:"min_level"` // least SLSA build level that the configuration grants the builder
+	Logs      []string `json:"logs"`      // if any: the build must be recorded in one of these transparency logs
+	MaxAge    uint64   `json:"max_age"`   // seconds; if not 0, somebody else must have seen the signature no longer ago
+	Artefacts []string `json:"artefacts"` // what must have been built so: "firmware", "kernel", "initrd", "reference", "statement"; empty means any one of firmware, reference and statement
 }
 
 // asksMore reports whether rules of the optional file of a TEE could say anything. A TEE that is not listed has all its

@@ -5,6 +5,8 @@ package check
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/assay-tee/assay/internal/fault"
@@ -213,10 +215,18 @@ func judge(a *provenance.Attestation, c Config) (*provenance.Verdict, error) {
 		if c.Summary == nil {
 			return nil, fault.New(fault.Policy, "a verification summary, which stands in for provenance only where that is said: --verifier-id")
 		}
-		if _, err := vsa.Check(a, *c.Summary); err != nil {
+		e := *c.Summary
+		if c.MinLevel > 0 {
+			e.Levels = append(slices.Clip(e.Levels), fmt.Sprintf("SLSA_BUILD_LEVEL_%d", c.MinLevel))
+		}
+		if _, err := vsa.Check(a, e); err != nil {
 			return nil, err
 		}
-		return provenance.Summarised(a)
+		v, err := provenance.Summarised(a)
+		if err == nil {
+			v.Level = c.MinLevel // at least; the summary's levels are held against it above
+		}
+		return v, err
 	}
 	if c.Summary != nil {
 		return nil, fault.New(fault.Policy, "a statement of type %q, expected is a verification summary", s.PredicateType)
@@ -231,6 +241,9 @@ func judge(a *provenance.Attestation, c Config) (*provenance.Verdict, error) {
 
 // after compares what no form has by itself: level and age.
 func after(v *provenance.Verdict, c Config) error {
+	if v.Kind == provenance.KindMeasurement {
+		return nil // a computation, which has neither builder nor age
+	}
 	if v.Level < c.MinLevel {
 		return fault.New(fault.Policy, "the builder %q has SLSA build level %d, demanded is %d", v.Builder, v.Level, c.MinLevel)
 	}
