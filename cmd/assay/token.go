@@ -23,6 +23,9 @@ func newTokenCmd(a *app) *cobra.Command {
 }
 
 type tokenFlags struct {
+	kind     string
+	issuer   string
+	roots    []string
 	keys     []string
 	at       string
 	nonce    string
@@ -48,6 +51,9 @@ result is genuine and affirming, 6 that it is genuine and not affirming.`,
 	fl.StringVar(&f.at, "at", "", "check as of this `TIME` (RFC 3339) instead of now")
 	fl.StringVar(&f.nonce, "nonce", "", "the `HEX` nonce that you asked with")
 	fl.StringVar(&f.audience, "audience", "", "the `NAME` that the result must be addressed to")
+	fl.StringVar(&f.kind, "kind", "", "a token of another service: `maa`, confidential-space or trust-authority; --nonce is then text as the token shows it")
+	fl.StringVar(&f.issuer, "issuer", "", "the `URL` that must have issued it (with --kind)")
+	fl.StringArrayVar(&f.roots, "root", nil, "`FILE` with a root to which the token's own certificates may chain (with --kind, repeatable)")
 	fl.StringArrayVar(&f.profiles, "profile", nil, "accepted `DIALECT`: 03 (default), veraison, trustee (repeatable)")
 	fl.BoolVar(&f.insecure, "allow-insecure", false, "accept results that their issuer marked as insecure")
 	fl.StringVar(&f.format, "format", "text", "`text` or json")
@@ -58,6 +64,9 @@ func (a *app) tokenVerify(f tokenFlags, args []string) error {
 	at, err := a.clock(f.at)
 	if err != nil {
 		return err
+	}
+	if f.kind != "" {
+		return a.foreignVerify(f, at, args)
 	}
 	cfg := result.VerifyConfig{Time: at, Audience: f.audience, AllowInsecure: f.insecure}
 	if len(f.keys) == 0 {
