@@ -55,14 +55,16 @@ type AcceptedECT struct {
 
 // Entry is one line of the trail: one claim, and what it rests on.
 type Entry struct {
-	Attester string    `json:"attester"`
-	Claim    string    `json:"claim"`           // the name people know it by: "measurement"
-	Field    string    `json:"field,omitempty"` // evidence field it was read from
-	Value    string    `json:"value"`
-	Accepted bool      `json:"accepted"`           // an admitted statement vouches for this value, and no expectation contradicts it
-	Root     string    `json:"root"`               // hardware root the evidence was authenticated under
-	Vouchers []Voucher `json:"vouchers,omitempty"` // every statement that vouches for it
-	Nearest  *Nearest  `json:"nearest,omitempty"`  // when nothing vouches: the statement that came nearest
+	Attester string `json:"attester"`
+	Claim    string `json:"claim"`           // the name people know it by: "measurement"
+	Field    string `json:"field,omitempty"` // evidence field it was read from
+	Value    string `json:"value"`
+	Accepted bool   `json:"accepted"` // an admitted statement vouches for this value, and no expectation contradicts it
+	// Registers are those of a claim with several registers that a statement vouches for; it is accepted when all are.
+	Registers []string  `json:"registers,omitempty"`
+	Root      string    `json:"root"`               // hardware root the evidence was authenticated under
+	Vouchers  []Voucher `json:"vouchers,omitempty"` // every statement that vouches for it
+	Nearest   *Nearest  `json:"nearest,omitempty"`  // when nothing vouches: the statement that came nearest
 }
 
 // Voucher is one statement that vouches for a claim.

@@ -107,12 +107,8 @@ func byName(x *claim.Element, e *claim.Element) (same, named bool) {
 		}
 		return same || wants(x, v.UEID) || wants(x, v.UUID), true
 	}
-	id, isRegister := strings.CutPrefix(name, own)
-	if !isRegister {
-		return false, false
-	}
 	for _, r := range v.Registers {
-		if foldName(registerName(r.ID)) != strings.TrimPrefix(strings.TrimLeft(id, "._"), "_") {
+		if !namesRegister(name, own, r.ID) {
 			continue
 		}
 		for _, d := range r.Digests {
@@ -121,6 +117,23 @@ func byName(x *claim.Element, e *claim.Element) (same, named bool) {
 		return same, true
 	}
 	return false, false
+}
+
+// namesRegister reports whether name is that of register id of the element own: rtmr_2, rtmr.2 or rtmr2.
+func namesRegister(name, own string, id claim.ID) bool {
+	rest, ok := strings.CutPrefix(name, own)
+	return ok && foldName(registerName(id)) == strings.TrimLeft(rest, "._")
+}
+
+// registersNamed lists the registers of e that the expectation x is about.
+func registersNamed(x, e *claim.Element) []claim.ID {
+	var out []claim.ID
+	for _, r := range e.Values.Registers {
+		if namesRegister(foldName(x.Name), foldName(e.Name), r.ID) {
+			out = append(out, r.ID)
+		}
+	}
+	return out
 }
 
 // wants reports whether b is one of the values of the expectation x.

@@ -2,6 +2,7 @@ package appraise
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/claim/compare"
@@ -69,7 +70,14 @@ func (a *Attester) contradict(cands []near) {
 			if !cands[i].ref.ByName || m.e == nil {
 				continue
 			}
-			if l := a.lineOf(m.e); l != nil && l.Accepted {
+			l := a.lineOf(m.e)
+			if l == nil {
+				continue
+			}
+			for _, id := range registersNamed(m.c, m.e) {
+				l.Registers = slices.DeleteFunc(l.Registers, func(r string) bool { return r == registerName(id) })
+			}
+			if l.Accepted {
 				d := difference(cands[i].ref, m)
 				l.Accepted, l.Nearest = false, &d
 			}

@@ -71,7 +71,7 @@ func (g *engine) reassert(n *node, r *endorse.Reference) {
 				continue
 			}
 			add = append(add, &claim.Element{Key: e.Key, Name: e.Name, Field: e.Field, Values: compare.Project(&c.Values, &e.Values)})
-			g.tr.vouch(e, r.Source, relReference)
+			g.tr.vouch(e, r.Source, relReference, registerIDs(&c.Values)...)
 		}
 	}
 	g.acs.add(&r.Environment, claim.CMReferenceValues, r.Profile, add, r.Source, relReference, n.from)
@@ -85,6 +85,7 @@ func (g *engine) expectation(r *endorse.Reference) {
 	type hit struct {
 		n *node
 		e *claim.Element
+		x *claim.Element // what was expected
 	}
 	var hits []hit
 	for i := range r.Elements {
@@ -95,7 +96,7 @@ func (g *engine) expectation(r *endorse.Reference) {
 			}
 			for _, e := range n.elements {
 				if same, _ := byName(&r.Elements[i], e); same {
-					hits, found = append(hits, hit{n, e}), true
+					hits, found = append(hits, hit{n, e, &r.Elements[i]}), true
 				}
 			}
 		}
@@ -105,7 +106,7 @@ func (g *engine) expectation(r *endorse.Reference) {
 	}
 	g.tr.matched(r)
 	for _, h := range hits {
-		g.tr.vouch(h.e, r.Source, relExpectation)
+		g.tr.vouch(h.e, r.Source, relExpectation, registersNamed(h.x, h.e)...)
 		g.acs.add(&h.n.env, claim.CMReferenceValues, h.n.profile, []*claim.Element{h.e}, r.Source, relExpectation, h.n.from)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // tracker collects, while the engine runs, what the trail has to say.
 type tracker struct {
 	vouchers map[*claim.Element][]Voucher
+	covered  map[*claim.Element][]claim.ID // registers that a voucher speaks of
 	met      map[*endorse.Reference]bool
 }
 
@@ -25,9 +26,13 @@ func (t *tracker) matched(r *endorse.Reference) {
 	t.met[r] = true
 }
 
-func (t *tracker) vouch(e *claim.Element, src *endorse.Source, relation string) {
+// vouch remembers who vouches for e; of an element with registers, only for those that are named.
+func (t *tracker) vouch(e *claim.Element, src *endorse.Source, relation string, registers ...claim.ID) {
 	if t.vouchers == nil {
-		t.vouchers = map[*claim.Element][]Voucher{}
+		t.vouchers, t.covered = map[*claim.Element][]Voucher{}, map[*claim.Element][]claim.ID{}
+	}
+	if len(e.Values.Registers) > 0 {
+		t.covered[e] = append(t.covered[e], registers...)
 	}
 	for _, v := range t.vouchers[e] {
 		if v.Source == src && v.Relation == relation {
@@ -134,10 +139,13 @@ func (a *Attester) explain(set *endorse.Set, local []*endorse.Reference, tr *tra
 	for i := range ects {
 		for j := range ects[i].Elements {
 			e := &ects[i].Elements[j]
-			vs := a.vouchers(&ects[i], e, tr)
+			vs, covered := a.vouchers(&ects[i], e, tr)
+			regs := registersOf(e, covered)
+			// Who speaks of one register says nothing about the others.
+			accepted := len(vs) > 0 && len(regs) == len(e.Values.Registers)
 			a.Trail = append(a.Trail, Entry{Attester: a.Label, Claim: elementName(e), Field: e.Field, Value: compare.Render(&e.Values),
-				Accepted: len(vs) > 0, Root: root, Vouchers: vs})
-			if len(vs) > 0 {
+				Accepted: accepted, Registers: regs, Root: root, Vouchers: vs})
+			if accepted {
 				e = nil
 			}
 			open = append(open, e)
@@ -149,8 +157,8 @@ func (a *Attester) explain(set *endorse.Set, local []*endorse.Reference, tr *tra
 
 // vouchers lists who vouches for one element of the evidence: reference values that it met, and plain endorsed values of
 // its environment that it equals.
-func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) []Voucher {
-	out := tr.vouchers[e]
+func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) (out []Voucher, covered []claim.ID) {
+	out, covered = tr.vouchers[e], tr.covered[e]
 	for i := range a.Accepted {
 		x := &a.Accepted[i]
 		if x.CMType != claim.CMEndorsements || !x.Environment.Contains(ect.Environment) {
@@ -160,6 +168,7 @@ func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) []Vou
 			// A minimum or range that was endorsed says nothing about this value unless its profile's rules say so.
 			if _, form := compare.ConditionForm(&x.Elements[j].Values); !form && compare.Element(&x.Elements[j], e, nil) {
 				out = append(slices.Clip(out), Voucher{x.Source, x.Relation})
+				covered = append(slices.Clip(covered), registerIDs(&x.Elements[j].Values)...)
 				break
 			}
 		}
@@ -168,6 +177,25 @@ func (a *Attester) vouchers(ect *claim.ECT, e *claim.Element, tr *tracker) []Vou
 		slices.SortFunc(out, func(x, y Voucher) int {
 			return cmp.Or(orderSources(x.Source, y.Source), strings.Compare(x.Relation, y.Relation))
 		})
+	}
+	return out, covered
+}
+
+func registerIDs(v *claim.Values) []claim.ID {
+	var out []claim.ID
+	for _, r := range v.Registers {
+		out = append(out, r.ID)
+	}
+	return out
+}
+
+// registersOf names the registers of e that are covered, in the order of e.
+func registersOf(e *claim.Element, covered []claim.ID) []string {
+	var out []string
+	for _, r := range e.Values.Registers {
+		if slices.Contains(covered, r.ID) {
+			out = append(out, registerName(r.ID))
+		}
 	}
 	return out
 }

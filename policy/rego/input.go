@@ -113,7 +113,7 @@ func node(n claim.Node) *ast.Term {
 func trail(entries []appraise.Entry) *ast.Term {
 	pairs := make([][2]*ast.Term, 0, 4)
 	for i, e := range entries {
-		if !e.Accepted && e.Nearest == nil || earlier(entries[:i], e.Claim) {
+		if !e.Accepted && e.Nearest == nil && len(e.Registers) == 0 || earlier(entries[:i], e.Claim) {
 			continue
 		}
 		accepted, vouchers := e.Accepted, make([]*ast.Term, 0, len(e.Vouchers))
@@ -125,6 +125,9 @@ func trail(entries []appraise.Entry) *ast.Term {
 			}
 		}
 		fields := [][2]*ast.Term{pair("value", str(e.Value)), pair("accepted", boolean(accepted)), pair("vouchers", ast.ArrayTerm(vouchers...))}
+		if len(e.Registers) > 0 {
+			fields = append(fields, pair("registers", strs(e.Registers)))
+		}
 		if e.Nearest != nil {
 			fields = append(fields, pair("nearest", nearest(e.Nearest)))
 		}
