@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/collateral"
+	"github.com/assay-tee/assay/collateral/crldp"
 	"github.com/assay-tee/assay/collateral/kds"
 	"github.com/assay-tee/assay/collateral/pcs"
 	"github.com/assay-tee/assay/evidence"
@@ -17,8 +18,16 @@ func (a *app) collateral(paths []string, offline bool) (evidence.Collateral, err
 	if err != nil {
 		return nil, err
 	}
+	origin, err := a.origin(offline)
+	if err != nil {
+		return nil, err
+	}
+	return collateral.Chain{files, origin}, nil
+}
+
+func (a *app) origin(offline bool) (evidence.Collateral, error) {
 	if offline {
-		return collateral.Chain{files, collateral.Offline{}}, nil
+		return collateral.Offline{}, nil
 	}
 	k, err := kds.New(kds.Config{BaseURL: a.getenv("ASSAY_KDS_URL"), Timeout: 10 * time.Second})
 	if err != nil {
@@ -28,12 +37,12 @@ func (a *app) collateral(paths []string, offline bool) (evidence.Collateral, err
 	if err != nil {
 		return nil, err
 	}
-	services := collateral.Services{kds.Service: k, pcs.Service: p}
-	cache, err := collateral.NewCache(collateral.CacheConfig{Origin: services, Dir: cacheDir(a.getenv)})
+	l, err := crldp.New(crldp.Config{MirrorURL: a.getenv("ASSAY_CRL_MIRROR")})
 	if err != nil {
 		return nil, err
 	}
-	return collateral.Chain{files, cache}, nil
+	services := collateral.Services{kds.Service: k, pcs.Service: p, crldp.Service: l}
+	return collateral.NewCache(collateral.CacheConfig{Origin: services, Dir: cacheDir(a.getenv)})
 }
 
 // cacheDir is $CACHE_DIRECTORY (systemd), $XDG_CACHE_HOME/assay or ~/.cache/assay; "" keeps answers in memory only.

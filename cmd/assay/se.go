@@ -27,7 +27,8 @@ func newSeCmd(a *app) *cobra.Command {
 		Short: "IBM Secure Execution: make requests, verify answers, wrap secrets for a guest",
 		Long: `Works with the files of pvattest and pvsecret: requests and answers are exchange files, add-secret requests are what
 "pvsecret add" takes. Host key documents are always verified, with their chain and revocation lists; there is no option
-that leaves this out.`,
+that leaves this out. Lists that are not given are fetched from the places that the certificates name, if these are hosts
+of IBM or DigiCert; ASSAY_CRL_MIRROR names a mirror of your own, asked for MIRROR/SCHEME/HOST/PATH.`,
 	}
 	c.AddCommand(newSeCreateCmd(a), newSeVerifyCmd(a), newSeAddSecretCmd(a))
 	return c
@@ -37,7 +38,7 @@ that leaves this out.`,
 type seTrust struct {
 	hkds, certs, crls, roots []string
 	at                       string
-	insecure                 bool
+	insecure, offline        bool
 }
 
 func (f *seTrust) add(c *cobra.Command) {
@@ -45,42 +46,45 @@ func (f *seTrust) add(c *cobra.Command) {
 	fl.StringArrayVarP(&f.hkds, "host-key-document", "k", nil, "host key document from `FILE` (repeatable)")
 	fl.StringArrayVarP(&f.certs, "cert", "C", nil, "IBM Z signing certificate or intermediate from `FILE` (repeatable)")
 	fl.StringArrayVar(&f.crls, "crl", nil, "revocation list from `FILE` (repeatable)")
+	fl.BoolVar(&f.offline, "offline", false, "open no connection; otherwise lists that were not given are fetched from where the certificates say")
 	fl.StringArrayVar(&f.roots, "root-ca", nil, "root certificate of the signing key's chain from `FILE` (repeatable)")
 	fl.StringVar(&f.at, "at", "", "verify as of this `TIME` (RFC 3339) instead of now")
 	fl.BoolVar(&f.insecure, "insecure-simulator", false, "accept roots of the simulator; results are marked")
 }
 
-// blobs are the files that the driver sorts by itself.
-type blobs [][]byte
-
-// Given implements evidence.Collateral.
-func (b blobs) Given() [][]byte { return b }
-
-// Get implements evidence.Collateral: nothing is fetched here.
-func (blobs) Get(_ context.Context, r evidence.Request) (evidence.Response, error) {
-	return evidence.Response{}, fault.New(fault.Unavailable, "%s %s: nothing is fetched here; hand the files over", r.Service, r.Path)
+// seFiles are the files that were named, which the driver sorts by itself, before the distribution points of lists.
+type seFiles struct {
+	evidence.Collateral
+	given [][]byte
 }
 
-func (f *seTrust) load(a *app) (blobs, *evidence.Anchors, error) {
-	var out blobs
+// Given implements evidence.Collateral.
+func (f seFiles) Given() [][]byte { return f.given }
+
+func (f *seTrust) load(a *app) (seFiles, *evidence.Anchors, error) {
+	var out seFiles
 	for _, list := range [][]string{f.hkds, f.certs, f.crls} {
 		for _, name := range list {
 			b, err := a.read(name)
 			if err != nil {
-				return nil, nil, err
+				return out, nil, err
 			}
-			out = append(out, b)
+			out.given = append(out.given, b)
 		}
+	}
+	var err error
+	if out.Collateral, err = a.origin(f.offline); err != nil {
+		return out, nil, err
 	}
 	cfg := evidence.AnchorsConfig{AllowSimulatorUnsafe: f.insecure}
 	for _, name := range f.roots {
 		b, err := a.read(name)
 		if err != nil {
-			return nil, nil, err
+			return out, nil, err
 		}
 		certs, err := parseCerts(b)
 		if err != nil {
-			return nil, nil, fault.Wrap(err, "--root-ca %s", name)
+			return out, nil, fault.Wrap(err, "--root-ca %s", name)
 		}
 		cfg.Roots = append(cfg.Roots, certs...)
 	}
@@ -108,7 +112,7 @@ func parseCerts(b []byte) ([]*x509.Certificate, error) {
 }
 
 // hosts verifies the host key documents.
-func (f *seTrust) hosts(a *app) ([]*ecdh.PublicKey, error) {
+func (f *seTrust) hosts(ctx context.Context, a *app) ([]*ecdh.PublicKey, error) {
 	at, err := a.clock(f.at)
 	if err != nil {
 		return nil, err
@@ -117,7 +121,7 @@ func (f *seTrust) hosts(a *app) ([]*ecdh.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := secex.HostKeys(given, anchors, at)
+	keys, err := secex.HostKeys(ctx, given, anchors, at)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +148,7 @@ func newSeCreateCmd(a *app) *cobra.Command {
 needed to verify the answer. Whoever has the ARPK can forge an answer: keep it, and delete it afterwards.`,
 		Example: "  assay se create -k hkd.crt --cert ibm.crt --cert inter.crt --crl ibm.crl --crl inter.crl --crl root.crl --root-ca root.crt -o req.bin --arpk arpk.bin",
 		Args:    cobra.NoArgs,
-		RunE: runE(func(*cobra.Command, []string) error {
+		RunE: runE(func(cmd *cobra.Command, _ []string) error {
 			if out == "" || arpk == "" {
 				return fault.New(fault.Usage, "say where request and protection key go: -o FILE --arpk FILE")
 			}
@@ -156,7 +160,7 @@ needed to verify the answer. Whoever has the ARPK can forge an answer: keep it, 
 				}
 				flags |= f
 			}
-			hosts, err := trust.hosts(a)
+			hosts, err := trust.hosts(cmd.Context(), a)
 			if err != nil {
 				return err
 			}
@@ -247,6 +251,7 @@ func (a *app) seVerify(ctx context.Context, trust seTrust, input, hdr, arpkFile,
 	if err != nil {
 		return nil, err
 	}
+	given.given = append(given.given, h.Raw)
 	ex, err := secex.ParseExchange(files[input])
 	if err != nil {
 		return nil, err
@@ -269,7 +274,7 @@ func (a *app) seVerify(ctx context.Context, trust seTrust, input, hdr, arpkFile,
 	if err != nil {
 		return nil, err
 	}
-	v, err := assay.New(assay.Config{Anchors: anchors, Policy: pol, Collateral: append(given, h.Raw)})
+	v, err := assay.New(assay.Config{Anchors: anchors, Policy: pol, Collateral: given})
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +306,7 @@ func newSeAddSecretCmd(a *app) *cobra.Command {
 		Long: `Writes a request that the guest hands to its Ultravisor ("pvsecret add"). With --cuid, from evidence that was just
 verified, only that one running guest can add it, and no key for it ever lies in the guest's memory.`,
 		Args: cobra.NoArgs,
-		RunE: runE(func(*cobra.Command, []string) error {
+		RunE: runE(func(cmd *cobra.Command, _ []string) error {
 			cfg := secex.AddSecretConfig{NoDump: noDump}
 			var ok bool
 			if cfg.Type, ok = seSecretTypes[kind]; !ok {
@@ -314,7 +319,7 @@ verified, only that one running guest can add it, and no key for it ever lies in
 				return err
 			}
 			var err error
-			if cfg.HostKeys, err = trust.hosts(a); err != nil {
+			if cfg.HostKeys, err = trust.hosts(cmd.Context(), a); err != nil {
 				return err
 			}
 			b, err := secex.NewAddSecretRequest(cfg)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,8 @@ type seWorld struct {
 	guest *ultravisor.Guest
 	trust []string // flags that name the files
 	files []string // the same for --collateral
+
+	mirror string // of revocation lists
 }
 
 func newSeWorld(t *testing.T) *seWorld {
@@ -85,10 +88,41 @@ func (w *seWorld) write(name string, b []byte) string {
 func (w *seWorld) assay(args ...string) (int, string) {
 	var out, errs bytes.Buffer
 	env := func(k string) string {
-		return map[string]string{"HOME": w.dir}[k]
+		return map[string]string{"HOME": w.dir, "ASSAY_CRL_MIRROR": w.mirror}[k]
 	}
 	code := run(context.Background(), args, strings.NewReader(""), &out, &errs, env)
 	return code, out.String() + errs.String()
+}
+
+// Lists that are not given are fetched from where the certificates say, unless --offline forbids it.
+func TestSeFetchesLists(t *testing.T) {
+	w := newSeWorld(t)
+	asked := map[string]bool{}
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		asked[r.URL.Path] = true
+		for i, p := range ultravisor.Points {
+			if "/"+strings.Replace(p, "://", "/", 1) == r.URL.Path {
+				http.ServeFile(rw, r, w.path(string(rune('a'+i))+".crl"))
+				return
+			}
+		}
+		http.NotFound(rw, r)
+	}))
+	defer srv.Close()
+	w.mirror = srv.URL
+	create := append([]string{"se", "create", "-o", w.path("req"), "--arpk", w.path("arpk"), "--insecure-simulator"}, w.trust[:8]...) // without --crl
+	if code, out := w.assay(append(create, "--offline")...); code != 8 || !strings.Contains(out, "revocation list") {
+		t.Errorf("offline: %d %s", code, out)
+	}
+	if len(asked) != 0 {
+		t.Errorf("asked in spite of --offline: %v", asked)
+	}
+	if code, out := w.assay(create...); code != 0 {
+		t.Errorf("online: %d %s", code, out)
+	}
+	if len(asked) != 3 {
+		t.Errorf("asked: %v", asked)
+	}
 }
 
 // An operator makes a request, the machine answers it, the operator verifies the answer: all through exchange files.

@@ -65,11 +65,11 @@ type wire struct {
 
 // Challenge builds a request for every machine whose host key document is among the collateral. The two encr_ members
 // are opaque: the sealed session (or 32 random-looking bytes when the caller keeps the state) and the request's digest.
-func (d *Driver) Challenge(_ context.Context, req evidence.ChallengeRequest) (*evidence.Challenge, error) {
+func (d *Driver) Challenge(ctx context.Context, req evidence.ChallengeRequest) (*evidence.Challenge, error) {
 	if req.Time.IsZero() || req.Anchors == nil || len(req.Session) < 16 || req.Lifetime <= 0 {
 		return nil, fault.New(fault.Internal, "a challenge needs a clock, anchors, a session id of at least 16 bytes and a lifetime")
 	}
-	mat, err := d.material(req.Collateral, req.Anchors, req.Time)
+	mat, err := d.material(ctx, req.Collateral, req.Anchors, req.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (a *answer) check() error {
 
 // Authenticate implements evidence.Driver. The measurement key and nonce come from the session and from nowhere else,
 // the header tags from the reference headers among the collateral.
-func (d *Driver) Authenticate(_ context.Context, ev evidence.Evidence, env evidence.Env) (*evidence.Verified, error) {
+func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evidence.Env) (*evidence.Verified, error) {
 	if err := env.Check(); err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (d *Driver) Authenticate(_ context.Context, ev evidence.Evidence, env evide
 		return nil, err
 	}
 	// "Validity and revocation are judged when the request is built and again when the answer is verified."
-	mat, err := d.material(env.Collateral, env.Anchors, env.Time)
+	mat, err := d.material(ctx, env.Collateral, env.Anchors, env.Time)
 	if err != nil {
 		return nil, err
 	}

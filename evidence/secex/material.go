@@ -2,6 +2,7 @@ package secex
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -26,7 +27,7 @@ const maxHeaders = 256
 
 // material verifies the collateral, or finds it verified: the very bytes under the very anchors, with the clock inside
 // everything that the verification rested on.
-func (d *Driver) material(c evidence.Collateral, anchors *evidence.Anchors, at time.Time) (*material, error) {
+func (d *Driver) material(ctx context.Context, c evidence.Collateral, anchors *evidence.Anchors, at time.Time) (*material, error) {
 	var blobs [][]byte
 	if c != nil {
 		blobs = c.Given()
@@ -47,12 +48,16 @@ func (d *Driver) material(c evidence.Collateral, anchors *evidence.Anchors, at t
 		return nil, err
 	}
 	m := &material{headers: headers}
-	if m.hosts, err = VerifyHostKeys(cfg); err != nil {
+	fetched, err := verifyOnline(ctx, c, &cfg, &m.hosts)
+	if err != nil {
 		return nil, err
 	}
 	m.from, m.until = m.hosts[0].NotBefore, m.hosts[0].NotAfter
 	for _, k := range m.hosts {
 		m.from, m.until = later(m.from, k.NotBefore), earlier(m.until, k.NotAfter)
+	}
+	if fetched { // a newer list may be published any time
+		m.from, m.until = later(m.from, at.Add(-fetchedFor)), earlier(m.until, at.Add(fetchedFor))
 	}
 	d.known.Put(key, m, int64(4096*(len(m.hosts)+len(m.headers)+1)))
 	return m, nil
@@ -101,11 +106,23 @@ func addCertificates(cfg *HostKeyConfig, blob []byte) {
 	}
 }
 
-// HostKeys verifies the host key documents among blobs (DER or PEM), with the chain and the lists among them.
-func HostKeys(blobs [][]byte, anchors *evidence.Anchors, at time.Time) ([]HostKey, error) {
-	cfg, _, err := sortBlobs(blobs, anchors, at)
+// verifyOnline verifies host key documents, with lists from their distribution points where none was handed over.
+func verifyOnline(ctx context.Context, c evidence.Collateral, cfg *HostKeyConfig, into *[]HostKey) (fetched bool, err error) {
+	fetched, why := completeLists(ctx, c, cfg)
+	if *into, err = VerifyHostKeys(*cfg); err != nil && why != nil && fault.Is(err, fault.Unavailable) {
+		err = fault.New(fault.Unavailable, "%w; asking for one: %w", err, why)
+	}
+	return fetched, err
+}
+
+// HostKeys verifies the host key documents among what c has (DER or PEM), with the chain and the lists there. Lists that
+// are not are asked of the distribution points; a c that opens no connection answers unavailable.
+func HostKeys(ctx context.Context, c evidence.Collateral, anchors *evidence.Anchors, at time.Time) ([]HostKey, error) {
+	cfg, _, err := sortBlobs(c.Given(), anchors, at)
 	if err != nil {
 		return nil, err
 	}
-	return VerifyHostKeys(cfg)
+	var out []HostKey
+	_, err = verifyOnline(ctx, c, &cfg, &out)
+	return out, err
 }

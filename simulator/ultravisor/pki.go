@@ -28,6 +28,9 @@ type PKI struct {
 	serial                      int64
 }
 
+// Points are the distribution points that the certificates name, in the order of [PKI.Lists].
+var Points = [3]string{"http://crl3.digicert.com/simulated-root.crl", "http://crl3.digicert.com/simulated-intermediate.crl", "https://www.ibm.com/simulated-signing-key.crl"}
+
 // NewPKI makes a PKI that is valid for ten years around now.
 func NewPKI(now time.Time) (*PKI, error) {
 	p := &PKI{now: now, serial: 100}
@@ -71,8 +74,15 @@ func (p *PKI) issue(tmpl, parent *x509.Certificate, pub crypto.PublicKey, key cr
 		tmpl.NotBefore, tmpl.NotAfter = p.now.AddDate(-1, 0, 0), p.now.AddDate(9, 0, 0)
 	}
 	tmpl.SignatureAlgorithm = x509.SHA512WithRSA
-	if parent == nil {
+	switch {
+	case parent == nil:
 		parent = tmpl
+	case parent == p.Root:
+		tmpl.CRLDistributionPoints = Points[:1]
+	case parent == p.Intermediate:
+		tmpl.CRLDistributionPoints = Points[1:2]
+	case parent == p.Signing && tmpl.CRLDistributionPoints == nil:
+		tmpl.CRLDistributionPoints = Points[2:]
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, pub, key)
 	if err != nil {
@@ -81,11 +91,11 @@ func (p *PKI) issue(tmpl, parent *x509.Certificate, pub crypto.PublicKey, key cr
 	return x509.ParseCertificate(der)
 }
 
-// Document makes a host key document. A zero validity means the PKI's own.
-func (p *PKI) Document(host *ecdh.PublicKey, notBefore, notAfter time.Time) (*x509.Certificate, error) {
+// Document makes a host key document. A zero validity means the PKI's own, no points those of [Points].
+func (p *PKI) Document(host *ecdh.PublicKey, notBefore, notAfter time.Time, points ...string) (*x509.Certificate, error) {
 	raw := host.Bytes()
 	pub := &ecdsa.PublicKey{Curve: elliptic.P521(), X: new(big.Int).SetBytes(raw[1:67]), Y: new(big.Int).SetBytes(raw[67:])}
-	return p.issue(&x509.Certificate{Subject: ibmName("IBM Z Host Key"), NotBefore: notBefore, NotAfter: notAfter}, p.Signing, pub, p.signKey)
+	return p.issue(&x509.Certificate{Subject: ibmName("IBM Z Host Key"), NotBefore: notBefore, NotAfter: notAfter, CRLDistributionPoints: points}, p.Signing, pub, p.signKey)
 }
 
 // Lists makes the three revocation lists (root, intermediate, signing key), each naming the given certificates that
