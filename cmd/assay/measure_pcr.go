@@ -27,7 +27,7 @@ type pcrFlags struct {
 	vars, authorities, grubCmds, phases, creds, sysext []string
 	secureBoot, bootOrder, gpt, uki, stubLine          string
 	cmdline, initrd                                    string
-	exitRetry                                          bool
+	exitRetry, oldStub                                 bool
 	given                                              func(string) bool
 }
 
@@ -59,6 +59,7 @@ and those that are given here replace the logged ones.`,
 	fl.StringArrayVar(&f.options, "boot-option", nil, "data of a boot option in BootOrder's order, from `FILE` (PCR 1; repeatable)")
 	fl.StringArrayVar(&f.images, "image", nil, "PE image `FILE` that is started (PCR 4; repeatable, in order)")
 	fl.StringVar(&f.uki, "uki", "", "unified kernel image `FILE` (PCR 4 and 11)")
+	fl.BoolVar(&f.oldStub, "stub-before-257", false, "the unified kernel image has a systemd-stub older than 257")
 	fl.StringVar(&f.gpt, "gpt", "", "disk image `FILE`, whose partition table is measured (PCR 5)")
 	fl.BoolVar(&f.exitRetry, "exit-retry", false, "the first attempt to leave boot services failed (PCR 5)")
 	fl.StringVar(&f.secureBoot, "secure-boot", "", "on or off: data of the SecureBoot variable (PCR 7)")
@@ -174,6 +175,10 @@ func (a *app) pcrBoot(p *statement.Prediction, f *pcrFlags, bank pcr.Bank) (*pcr
 		if _, ok := b.UKI.UKI(); !ok {
 			return nil, fault.New(fault.Malformed, "%s: no unified kernel image: it has no .linux section", f.uki)
 		}
+		if line, ok := b.UKI.StubCommandLine(); ok {
+			b.LoadOptions = &line
+		}
+		b.Initrd, b.HasInitrd = b.UKI.StubInitrd(f.oldStub)
 	}
 	if f.given("stub-cmdline") {
 		b.StubCommandLine = &f.stubLine

@@ -37,6 +37,8 @@ type tdxFlags struct {
 	patched                              string
 	uki, gpt                             string
 	images                               []string
+	mok                                  []string
+	oldStub                              bool
 	sbat, sepRTMR0                       bool
 	refLog                               string
 	rtmr3                                []string
@@ -88,8 +90,10 @@ Where a part is wanted, "sha384:HEX" gives its event digest in place of a file.`
 	fl.StringVar(&f.cmdline, "append", "", "the same as --cmdline")
 	fl.StringVar(&f.patched, "kernel-patched", "", "yes or no: whether the launcher writes into the kernel's header (default: yes for QEMU before 10.1)")
 	fl.StringVar(&f.uki, "uki", "", "unified kernel image `FILE`: alone a direct boot, with --gpt the last image from disk")
+	fl.BoolVar(&f.oldStub, "stub-before-257", false, "the unified kernel image has a systemd-stub older than 257")
 	fl.StringVar(&f.gpt, "gpt", "", "disk image `FILE`: a boot from disk, whose partition table is measured")
 	fl.StringArrayVar(&f.images, "image", nil, "PE image `FILE` that is started from disk (shim, GRUB, systemd-boot), in order (repeatable)")
+	fl.StringArrayVar(&f.mok, "mok", nil, "`FILE` with MOK state as shim measures it: MokList, MokListX, MokListTrusted, in order (repeatable)")
 	fl.BoolVar(&f.sbat, "sbat-level", false, "shim measures its SbatLevel variable")
 	fl.BoolVar(&f.sepRTMR0, "separator-rtmr0", false, "the firmware extends the second separator into RTMR0")
 	fl.StringVar(&f.refLog, "from-ccel", "", "reference log `FILE`: CCEL content, or dstack's JSON events")
@@ -470,6 +474,13 @@ func (t *tdxRun) bootParts(fw *tdx.Firmware) error {
 // osParts gives the images and the events of the operating system, as far as they are given.
 func (t *tdxRun) osParts(memory uint64) (images []tdx.Image, inner *measure.SHA384, events []tdx.Event, err error) {
 	f := t.f
+	for _, name := range f.mok {
+		d, err := t.digestOr("mok", name, plainDigest)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		events = append(events, tdx.Event{RTMR: 2, Type: uefi.EvIPL, Digest: d, What: "shim's MOK state", Source: tdx.Computed})
+	}
 	for _, name := range f.images {
 		d, err := t.digestOr("image", name, authenticode)
 		if err != nil {
@@ -485,6 +496,7 @@ func (t *tdxRun) osParts(memory uint64) (images []tdx.Image, inner *measure.SHA3
 		images = append(images, tdx.Image{What: "kernel", Digest: d, Source: tdx.Computed})
 	}
 	line, hasInitrd := f.cmdline, f.initrd != ""
+	var stubInitrd []tdx.Event // of the initrd that systemd-stub assembles
 	if f.uki != "" {
 		d, err := t.digestOr("uki", f.uki, func(b []byte) (measure.SHA384, error) {
 			pe, err := linux.ParsePE(b)
@@ -502,11 +514,13 @@ func (t *tdxRun) osParts(memory uint64) (images []tdx.Image, inner *measure.SHA3
 					if d, err := authenticode(s.Data); err == nil {
 						inner = &d
 					}
-				case ".cmdline":
-					if !f.given("cmdline") && !f.given("append") {
-						line = strings.TrimRight(string(s.Data), "\x00")
-					}
 				}
+			}
+			if !f.given("cmdline") && !f.given("append") {
+				line, _ = pe.StubCommandLine()
+			}
+			if d, ok := pe.StubInitrd(f.oldStub); ok && !hasInitrd {
+				stubInitrd = append(stubInitrd, tdx.Initrd(sha512.Sum384(d)))
 			}
 			return measure.SHA384(pe.Authenticode(sha512.New384())), nil
 		})
@@ -518,6 +532,7 @@ func (t *tdxRun) osParts(memory uint64) (images []tdx.Image, inner *measure.SHA3
 	if f.kernel != "" || f.uki != "" || f.given("cmdline") || f.given("append") {
 		events = append(events, t.loadOptions(line, hasInitrd && f.kernel != ""))
 	}
+	events = append(events, stubInitrd...)
 	if hasInitrd {
 		d, err := t.digestOr("initrd", f.initrd, plainDigest)
 		if err != nil {
@@ -536,7 +551,7 @@ func (t *tdxRun) loadOptions(line string, initrd bool) tdx.Event {
 	}
 	t.p.Param("append", line)
 	// dstack's command line ends in "initrd=initrd" already.
-	return tdx.LoadOptions(line, initrd && !strings.HasSuffix(line, " initrd=initrd"), t.f.gpt == "")
+	return tdx.LoadOptions(line, initrd && !strings.HasSuffix(line, " initrd=initrd"), t.f.gpt == "" || t.f.uki != "")
 }
 
 // kernelDigest is the Authenticode digest of the kernel as the launcher leaves it in memory.

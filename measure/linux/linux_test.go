@@ -197,3 +197,31 @@ func FuzzBzImage(f *testing.F) {
 		}
 	})
 }
+
+func TestStubInitrd(t *testing.T) {
+	parse := func(s map[string][]byte) *linux.PE {
+		p, err := linux.ParsePE(measuretest.PE(s, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if d, ok := parse(map[string][]byte{".linux": {1}, ".initrd": []byte("abc")}).StubInitrd(false); !ok || string(d) != "abc" {
+		t.Errorf("a single initrd is passed as it is: %q", d)
+	}
+	if _, ok := parse(map[string][]byte{".linux": {1}}).StubInitrd(false); ok {
+		t.Error("an initrd out of nothing")
+	}
+	both := parse(map[string][]byte{".linux": {1}, ".initrd": []byte("abc"), ".osrel": []byte("ID=x\n")})
+	d, _ := both.StubInitrd(false)
+	if string(d[:4]) != "abc\x00" || len(d)%4 != 0 || string(d[4:10]) != "070701" || !bytes.Contains(d, []byte(".extra/os-release\x00")) ||
+		!bytes.Contains(d, []byte("ID=x\n\x00\x00\x00070701")) || !bytes.HasSuffix(d, []byte("TRAILER!!!\x00\x00\x00\x00")) {
+		t.Errorf("assembled initrd %q", d)
+	}
+	if d, _ := both.StubInitrd(true); string(d) != "abc" {
+		t.Errorf("before 257 the os-release was not passed: %q", d)
+	}
+	if l, _ := parse(map[string][]byte{".linux": {1}, ".cmdline": []byte(" quiet\tsplash\n\x00")}).StubCommandLine(); l != "quiet splash" {
+		t.Errorf("command line %q", l)
+	}
+}
