@@ -120,7 +120,7 @@ func varint(b []byte) (v uint64, n int) {
 }
 
 func (m *Message) fail(format string, args ...any) {
-	if *m.err == nil {
+	if m != nil && *m.err == nil {
 		*m.err = fault.Wrap(fault.New(fault.Malformed, format, args...), "%s", m.name)
 		m.fields = nil
 	}
@@ -132,14 +132,20 @@ func (m *Message) Fail(format string, args ...any) { m.fail(format, args...) }
 // Err returns the first error of the message and of all that was read out of it with [Message.Sub].
 func (m *Message) Err() error { return *m.err }
 
-// Has reports whether the field occurs.
+// Has reports whether the field occurs. Of a nil message, which is one that is absent, nothing occurs.
 func (m *Message) Has(num uint32) bool {
+	if m == nil {
+		return false
+	}
 	m.asked = append(m.asked, num)
 	return slices.ContainsFunc(m.fields, func(f field) bool { return f.num == num })
 }
 
 // one returns the only occurrence of a field of that wire type.
 func (m *Message) one(num uint32, wire uint8) (out field, ok bool) {
+	if m == nil {
+		return field{}, false
+	}
 	m.asked = append(m.asked, num)
 	for _, f := range m.fields {
 		if f.num != num {
@@ -201,6 +207,9 @@ func (m *Message) nested(name string, b []byte) *Message {
 
 // All returns every occurrence of a byte string, in order.
 func (m *Message) All(num uint32) (out [][]byte) {
+	if m == nil {
+		return nil
+	}
 	m.asked = append(m.asked, num)
 	for _, f := range m.fields {
 		if f.num != num {
@@ -225,6 +234,9 @@ func (m *Message) Subs(num uint32, name string) (out []*Message) {
 
 // OneOf returns which of the fields is set, 0 for none; two are an error.
 func (m *Message) OneOf(nums ...uint32) (set uint32) {
+	if m == nil {
+		return 0
+	}
 	m.asked = append(m.asked, nums...)
 	for _, f := range m.fields {
 		if !slices.Contains(nums, f.num) {
