@@ -58,8 +58,9 @@ finding contains {
 	"next": "update the firmware of the machine",
 } if {
 	some a in intel_attesters
-	some id in intel_params(a).rejected_advisories
-	id in a.claims.advisory_ids
+	some rejected in intel_params(a).rejected_advisories
+	some id in a.claims.advisory_ids
+	lower(id) == lower(rejected)
 }
 
 # "Up to date" is relative to an evaluation number: an attacker replays documents of a lower one (section 26, item 8).
@@ -137,7 +138,7 @@ finding contains {
 } if {
 	some a in intel_attesters
 	some id in intel_params(a).platform_deny
-	id in {intel_machine(a), a.claims.pck.ppid}
+	lower(id) in {intel_machine(a), a.claims.pck.ppid}
 }
 
 # Claims that only have to be one of a list, where the operator gave one.

@@ -151,7 +151,7 @@ finding contains {
 } if {
 	some chip in snp_params.chip_deny
 	some a in snp_attesters
-	a.claims.chip_id == chip
+	a.claims.chip_id == lower(chip)
 }
 
 finding contains {

@@ -75,6 +75,26 @@ finding contains {
 	a.claims.td_attributes.unknown_bits != 0
 }
 
+# common.rego speaks of MRTD, which is the firmware; what it loaded is in the RTMRs. One that is zero was never extended.
+finding contains {
+	"attester": a.label, "member": "executables", "value": 33, "code": "not-vouched", "claim": "rtmr",
+	"what": sprintf("nobody vouches for RTMR%d %v", [n, object.get(a.claims, sprintf("rtmr_%d", [n]), "(absent)")]),
+	"why": "the parameter tdx.launch_rtmrs names it, and no statement by somebody you trust speaks of this part of what booted",
+	"next": sprintf("if you know this value to be good, say --expect rtmr_%d=HEX, or give a statement about it", [n]),
+} if {
+	some n in tdx_params.launch_rtmrs
+	some a in tdx_attesters
+	not tdx_rtmr_vouched(a, n)
+}
+
+tdx_rtmr_vouched(a, n) if sprintf("%d", [n]) in a.trail.rtmr.registers
+
+tdx_rtmr_vouched(a, n) if {
+	v := a.claims[sprintf("rtmr_%d", [n])]
+	is_string(v)
+	trim(v, "0") == ""
+}
+
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 96, "code": "service-td", "claim": "mr_servicetd",
 	"what": "a service TD is bound to this TD and can act on it",

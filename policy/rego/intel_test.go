@@ -32,7 +32,8 @@ type td struct {
 	machine intel.MachineConfig
 	body    intel.BodyType
 	info    func(*intel.TCBInfo)
-	nothing bool // expect nothing
+	nothing bool                  // expect nothing
+	expect  []endorse.Expectation // apart from MRTD
 }
 
 func (m td) appraise(t testing.TB) (*appraise.Appraisal, *intel.Machine) {
@@ -89,6 +90,9 @@ func (m td) appraise(t testing.TB) (*appraise.Appraisal, *intel.Machine) {
 	if !m.nothing {
 		fatal(b.Local("local operator", "", []endorse.Expectation{expect}))
 	}
+	if m.expect != nil {
+		fatal(b.Local("local operator", "", m.expect))
+	}
 	a, err := appraise.Appraise([]appraise.Input{{Verified: v}}, b.Set())
 	fatal(err)
 	return a, machine
@@ -109,6 +113,10 @@ func TestIntelRules(t *testing.T) {
 	const aff, warn, contra = claim.TierAffirming, claim.TierWarning, claim.TierContraindicated
 	const conf, exec, hw, id, opaque = claim.Configuration, claim.Executables, claim.Hardware, claim.InstanceIdentity, claim.RuntimeOpaque
 	zeros := strings.Repeat("00", 48)
+	rtmr2 := func(r *intel.TD) { r.RTMR[2] = image }
+	rtmrExpected := func(v []byte) []endorse.Expectation {
+		return []endorse.Expectation{{Name: "rtmr_2", Values: [][]byte{v}}}
+	}
 	for _, tc := range []struct {
 		name   string
 		m      td
@@ -149,6 +157,7 @@ func TestIntelRules(t *testing.T) {
 		{"out of date, another status accepted", td{info: status("OutOfDate")}, accept("ConfigurationNeeded"), warn, "tcb-status", hw, 32},
 		{"relaunch advised", td{body: intel.BodyTD15, td: func(r *intel.TD) { r.TEETCBSVN, r.TEETCBSVN2 = [16]byte{3, 1, 2}, &[16]byte{5, 1, 2} }}, nil, warn, "tcb-status", hw, 32},
 		{"rejected advisory of an up-to-date TCB", td{info: status("UpToDate", "INTEL-SA-1")}, tdxParams(func(p *rego.TDX) { p.RejectedAdvisories = []string{"INTEL-SA-1"} }), warn, "advisory", hw, 32},
+		{"rejected advisory in small letters", td{info: status("UpToDate", "INTEL-SA-1")}, tdxParams(func(p *rego.TDX) { p.RejectedAdvisories = []string{"intel-sa-1"} }), warn, "advisory", hw, 32},
 		{"evaluation number too low", td{}, tdxParams(func(p *rego.TDX) { p.MinEvaluationNum = 19 }), warn, "evaluation-number", hw, 32},
 		{"evaluation number reached", td{}, tdxParams(func(p *rego.TDX) { p.MinEvaluationNum = 18 }), aff, "", hw, 2},
 		{"level too old", td{}, tdxParams(func(p *rego.TDX) { p.MinTCBDate = "2025-01-01T00:00:00Z" }), warn, "tcb-date", hw, 32},
@@ -172,6 +181,10 @@ func TestIntelRules(t *testing.T) {
 		{"ISVPRODID listed", td{sgx: true}, sgxParams(func(p *rego.SGX) { p.ISVProdIDs, p.MinISVSVN = []uint16{7}, 3 }), aff, "", exec, 3},
 		{"settings of the other TEE do not count", td{sgx: true}, tdxParams(func(p *rego.TDX) { p.MinEvaluationNum = 99 }), aff, "", hw, 2},
 
+		{"RTMR2 not vouched for", td{td: rtmr2}, tdxParams(func(p *rego.TDX) { p.LaunchRTMRs = []uint32{1, 2} }), warn, "not-vouched", exec, 33},
+		{"RTMR2 expected", td{td: rtmr2, expect: rtmrExpected(image[:])}, tdxParams(func(p *rego.TDX) { p.LaunchRTMRs = []uint32{1, 2} }), aff, "", exec, 3},
+		{"another RTMR2 expected", td{td: rtmr2, expect: rtmrExpected(make([]byte, 48))}, tdxParams(func(p *rego.TDX) { p.LaunchRTMRs = []uint32{2} }), warn, "not-vouched not-as-expected", exec, 33},
+		{"RTMR4 does not exist", td{}, tdxParams(func(p *rego.TDX) { p.LaunchRTMRs = []uint32{4} }), warn, "not-vouched", exec, 33},
 		{"nobody vouches for the TD", td{nothing: true}, nil, warn, "not-vouched", exec, 33},
 		{"nobody vouches for the enclave", td{sgx: true, nothing: true}, nil, warn, "not-vouched", exec, 33},
 	} {
@@ -211,7 +224,7 @@ func TestIntelPlatformRegister(t *testing.T) {
 		if c := decide(t, p, a, policy.Acceptable()); c.Tier != claim.TierAffirming || c.Attesters[0].Vector[claim.InstanceIdentity].V != 2 {
 			t.Errorf("listed: %v %+v", c.Tier, c.Reasons)
 		}
-		p.TDX.PlatformDeny = []string{hex.EncodeToString(m.PPID[:])}
+		p.TDX.PlatformDeny = []string{strings.ToUpper(hex.EncodeToString(m.PPID[:]))}
 		if c := decide(t, p, a, policy.Acceptable()); c.Tier != claim.TierContraindicated {
 			t.Errorf("withdrawn: %v %+v", c.Tier, c.Reasons)
 		}

@@ -28,6 +28,9 @@ type Intel struct {
 // TDX are the settings of builtin/tdx.rego and intel.rego.
 type TDX struct {
 	Intel
+	// LaunchRTMRs are the RTMRs that somebody must vouch for, as far as they were extended. MRTD covers the firmware alone:
+	// kernel, command line and initrd are in 1 and 2. Empty means that MRTD is enough.
+	LaunchRTMRs            []uint32 `json:"launch_rtmrs"`
 	AllowSEPTVE            bool     `json:"allow_sept_ve"`            // SEPT_VE_DISABLE may be clear (Azure)
 	AllowMigratable        bool     `json:"allow_migratable"`         // a migration TD may move the TD
 	AllowPerfmon           bool     `json:"allow_perfmon"`            // performance counters

@@ -243,6 +243,7 @@ func TestBuiltinRules(t *testing.T) {
 		{"chip not in the register", machine{}, func(p *rego.SNP) { p.ChipAllow = []string{"ff"} }, contra, "chip-unknown", id, 97},
 		{"chip in the register", machine{}, func(p *rego.SNP) { p.ChipAllow = []string{chipID()} }, aff, "", id, 2},
 		{"chip withdrawn", machine{}, func(p *rego.SNP) { p.ChipAllow, p.ChipDeny = []string{chipID()}, []string{chipID()} }, contra, "chip-denied", id, 96},
+		{"chip withdrawn, in capitals", machine{}, func(p *rego.SNP) { p.ChipAllow, p.ChipDeny = []string{chipID()}, []string{strings.ToUpper(chipID())} }, contra, "chip-denied", id, 96},
 
 		{"id key", machine{}, func(p *rego.SNP) { p.IDKeyDigests = []string{"ab"} }, contra, "id-key", conf, 96},
 		{"id key listed", machine{}, func(p *rego.SNP) { p.IDKeyDigests = []string{imageHex(make([]byte, 48))} }, aff, "", conf, 2},
