@@ -132,3 +132,22 @@ type Challenge struct {
 	Wire  []byte // what the Attester gets
 	State []byte // what the Verifier must keep secret and hand back in Env.ChallengeState; nil when Wire carries it sealed
 }
+
+// SecretWrapper is an optional ability of a driver whose TEE takes secrets from a request to its firmware, past the
+// memory of the guest (IBM Secure Execution).
+type SecretWrapper interface {
+	// WrapSecret makes a request that delivers the secret to the one running guest that v is the evidence of, and to no
+	// other. Evidence of another TEE, or of no single guest, is class unsupported.
+	WrapSecret(ctx context.Context, v *Verified, req SecretRequest) ([]byte, error)
+	// MaxSecret is the longest secret that fits, in bytes.
+	MaxSecret() int
+}
+
+// SecretRequest says what to wrap. Time, Anchors and Collateral are those of [Env].
+type SecretRequest struct {
+	Time       time.Time
+	Anchors    *Anchors
+	Collateral Collateral
+	Name       string // under which the firmware keeps the secret
+	Secret     []byte
+}

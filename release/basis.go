@@ -3,6 +3,7 @@ package release
 import (
 	"github.com/assay-tee/assay/appraise"
 	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/release/jwe"
 	"github.com/assay-tee/assay/result"
@@ -11,6 +12,7 @@ import (
 // basis is what a release rests on: the one key that the secret may be encrypted to, and what is known about the machine.
 type basis struct {
 	key   *jwe.Key
+	lead  *evidence.Verified // nil when it rests on another verifier's result
 	facts []string
 }
 
@@ -18,7 +20,7 @@ func (r Request) basis() (basis, error) {
 	switch {
 	case r.Appraisal.Valid() && r.Accepted == nil && len(r.Appraisal.Attesters()) > 0:
 		return appraisalBasis(r.Appraisal)
-	case r.Appraisal == nil && r.Accepted.Valid():
+	case r.Appraisal == nil && r.Accepted.Valid() && r.Into == nil:
 		return acceptedBasis(r.Accepted)
 	}
 	return basis{}, fault.New(fault.Internal, "a release rests on one appraisal, or on one accepted result")
@@ -32,7 +34,7 @@ func appraisalBasis(a *appraise.Appraisal) (basis, error) {
 		return basis{}, Deny(BindingMismatch, "the evidence binds no key, so there is nothing to encrypt the secret to")
 	}
 	key, err := parseBound(bound.Key)
-	return basis{key: key, facts: Facts(lead.Claims())}, err
+	return basis{key: key, lead: lead, facts: Facts(lead.Claims())}, err
 }
 
 func parseBound(b []byte) (*jwe.Key, error) {

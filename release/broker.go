@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/release/jwe"
@@ -82,8 +83,21 @@ type Request struct {
 	Accepted  *result.Accepted    // the result of another verifier that it was made about
 	Resource  string              // repository/type/tag
 	Form      jwe.Form
-	Session   [32]byte // SHA-256 of the session id
-	Record    Record   // what the caller knows for the log: request id, TEE, evidence digest
+	// Into wraps the secret for the firmware below the lead Attester in place of a JWE; nil: a JWE of that Form.
+	Into Wrapper
+	// Repeat marks the very request that this session made before. It gets what the ledger holds for it, and nothing
+	// that is not in the ledger.
+	Repeat  bool
+	Session [32]byte // SHA-256 of the session id
+	Record  Record   // what the caller knows for the log: request id, TEE, evidence digest
+}
+
+// Wrapper wraps a secret so that only the guest that evidence was authenticated of can obtain it.
+type Wrapper interface {
+	// Wrap makes the reply for that guest; resource is what it asked for.
+	Wrap(ctx context.Context, lead *evidence.Verified, resource string, secret []byte) ([]byte, error)
+	// MaxSecret is the longest secret that fits, in bytes.
+	MaxSecret() int
 }
 
 // Reply is a secret on its way out.
@@ -127,7 +141,10 @@ func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply,
 		return nil, fault.New(fault.Unavailable, "secrets: %w", err)
 	}
 	if found && !info.OneShot {
-		return b.plain(ctx, req, key, info, *rec)
+		if req.Repeat {
+			return nil, Deny(NonceUsed, "evidence was sent in this session before; ask for a new nonce")
+		}
+		return b.plain(ctx, req, base, info, *rec)
 	}
 	// One path may stand for many machines' secrets: then nothing is stored under it, and the ticket names the secret.
 	tickets, err := b.tickets(ctx, req.Resource, base.facts)
@@ -140,12 +157,15 @@ func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply,
 		}
 		return nil, Deny(TicketMissing, "no ticket for %s matches this machine; issue one (assay ticket issue)", req.Resource)
 	}
-	return b.ticketed(ctx, req, key, tickets, rec)
+	return b.ticketed(ctx, req, base, tickets, rec)
 }
 
 // plain releases a secret that any machine which the policy allows may have any number of times.
-func (b *Broker) plain(ctx context.Context, req Request, key *jwe.Key, info SecretInfo, rec Record) (*Reply, error) {
-	body, err := b.wrap(ctx, key, req.Form, info)
+func (b *Broker) plain(ctx context.Context, req Request, base basis, info SecretInfo, rec Record) (*Reply, error) {
+	if err := req.fits(info); err != nil {
+		return nil, err
+	}
+	body, err := b.wrap(ctx, req, base, info)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +177,8 @@ func (b *Broker) plain(ctx context.Context, req Request, key *jwe.Key, info Secr
 }
 
 // ticketed is keylime-broker.md section 7, steps 3 to 6.
-func (b *Broker) ticketed(ctx context.Context, req Request, key *jwe.Key, tickets []Ticket, rec *Record) (*Reply, error) {
-	holder := Holder{Session: req.Session, Key: key.Thumbprint()}
+func (b *Broker) ticketed(ctx context.Context, req Request, base basis, tickets []Ticket, rec *Record) (*Reply, error) {
+	holder := Holder{Session: req.Session, Key: base.key.Thumbprint()}
 	ids := make([]string, 0, len(tickets))
 	infos := map[string]SecretInfo{}
 	for _, t := range tickets {
@@ -167,6 +187,10 @@ func (b *Broker) ticketed(ctx context.Context, req Request, key *jwe.Key, ticket
 			return nil, fault.New(fault.Unavailable, "secrets: %w", err)
 		}
 		if found {
+			// Before a ticket is reserved: a secret that does not fit must not burn it.
+			if err := req.fits(info); err != nil {
+				return nil, err
+			}
 			ids, infos[t.ID] = append(ids, t.ID), info
 		}
 	}
@@ -192,7 +216,7 @@ func (b *Broker) ticketed(ctx context.Context, req Request, key *jwe.Key, ticket
 		return b.again(ctx, slot, *rec)
 	}
 	b.cfg.Reached(AfterReserve)
-	body, err := b.wrap(ctx, key, req.Form, infos[slot.Ticket])
+	body, err := b.wrap(ctx, req, base, infos[slot.Ticket])
 	if err != nil {
 		return nil, err
 	}
@@ -219,14 +243,25 @@ func (b *Broker) again(ctx context.Context, slot Slot, rec Record) (*Reply, erro
 	return &Reply{Body: slot.Reply, Ticket: slot.Ticket, Again: true}, nil
 }
 
-func (b *Broker) wrap(ctx context.Context, key *jwe.Key, form jwe.Form, info SecretInfo) ([]byte, error) {
+// fits refuses a secret that the form of the release cannot carry.
+func (r Request) fits(info SecretInfo) error {
+	if r.Into != nil && (info.Size > r.Into.MaxSecret() || info.Size == 0) {
+		return fault.New(fault.Unsupported, "a secret of %d bytes does not fit into this form of release, which carries 1 to %d", info.Size, r.Into.MaxSecret())
+	}
+	return nil
+}
+
+func (b *Broker) wrap(ctx context.Context, req Request, base basis, info SecretInfo) ([]byte, error) {
 	secret, err := b.cfg.Secrets.OpenSecret(ctx, info)
 	if err != nil {
 		return nil, Deny(SealBroken, "the stored secret cannot be opened: %w", err)
 	}
 	defer clear(secret)
 	b.cfg.Reached(AfterOpen)
-	return jwe.Encrypt(key, form, secret)
+	if req.Into != nil {
+		return req.Into.Wrap(ctx, base.lead, req.Resource, secret)
+	}
+	return jwe.Encrypt(base.key, req.Form, secret)
 }
 
 // tickets returns those that match the machine: most conditions first, then oldest.

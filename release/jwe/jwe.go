@@ -8,6 +8,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"slices"
+	"strings"
 
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/jsonx"
@@ -21,6 +22,10 @@ const (
 	RFC7516 Form = iota
 	// Legacy is the form of protocol 0.1.x: plain header, data and tag together, no additional data.
 	Legacy
+	// Compact is the compact serialisation of our own wire. What is encrypted is the secret's length (u32, big-endian), the
+	// secret, and zeros up to a multiple of 256 bytes, so that who carries it does not see how long the secret is
+	// (keylime-broker.md section 5).
+	Compact
 )
 
 // MaxSize bounds a response that [Decrypt] reads, in bytes.
@@ -63,9 +68,17 @@ func encrypt(key *Key, form Form, plaintext []byte, p params) ([]byte, error) {
 		return object("protected", string(header), "encrypted_key", b64.EncodeToString(wrapped),
 			"iv", b64.EncodeToString(p.iv), "ciphertext", b64.EncodeToString(sealed), "tag", ""), nil
 	}
+	if form == Compact {
+		plaintext = pad(plaintext)
+		defer clear(plaintext)
+	}
 	protected := b64.EncodeToString(header)
 	sealed := aead.Seal(nil, p.iv, plaintext, []byte(protected))
 	cut := len(sealed) - tagSize
+	if form == Compact {
+		return []byte(strings.Join([]string{protected, b64.EncodeToString(wrapped), b64.EncodeToString(p.iv),
+			b64.EncodeToString(sealed[:cut]), b64.EncodeToString(sealed[cut:])}, ".")), nil
+	}
 	return object("protected", protected, "encrypted_key", b64.EncodeToString(wrapped),
 		"iv", b64.EncodeToString(p.iv), "ciphertext", b64.EncodeToString(sealed[:cut]), "tag", b64.EncodeToString(sealed[cut:])), nil
 }
