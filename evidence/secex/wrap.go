@@ -17,7 +17,7 @@ func (d *Driver) MaxSecret() int { return maxPlaintextSecret }
 // [SecretID](req.Name). It is wrapped to the one host key that answered, tied to the header tags of the image that was
 // measured and to the configuration UID: all three as the Ultravisor's measurement covers them. Whether the document of
 // the host key still holds is judged again.
-func (d *Driver) WrapSecret(_ context.Context, v *evidence.Verified, req evidence.SecretRequest) ([]byte, error) {
+func (d *Driver) WrapSecret(ctx context.Context, v *evidence.Verified, req evidence.SecretRequest) ([]byte, error) {
 	if !v.Valid() || v.TEE() != Name {
 		return nil, fault.New(fault.Unsupported, "only evidence of Secure Execution names a guest that an add-secret request can be made for")
 	}
@@ -37,7 +37,7 @@ func (d *Driver) WrapSecret(_ context.Context, v *evidence.Verified, req evidenc
 	if err != nil {
 		return nil, err
 	}
-	mat, err := d.material(req.Collateral, req.Anchors, req.Time)
+	mat, err := d.material(ctx, req.Collateral, req.Anchors, req.Time)
 	if err != nil {
 		return nil, err
 	}
