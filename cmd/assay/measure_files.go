@@ -57,6 +57,28 @@ func (a *app) readArtefact(name string, limit int64) ([]byte, error) {
 	return b[:n], nil
 }
 
+// diskStart reads the first blocks of a disk image or block device: the partition table lies there.
+func diskStart(name string) ([]byte, error) {
+	const most = 1 << 20
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "%w", err)
+	}
+	if m := st.Mode(); !m.IsRegular() && (m&fs.ModeDevice == 0 || m&fs.ModeCharDevice != 0) {
+		return nil, fault.New(fault.Usage, "%s is neither a regular file nor a block device", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "%w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil, fault.New(fault.Internal, "reading %s: %w", name, err)
+	}
+	return b, nil
+}
+
 // firmware reads and parses a firmware image.
 func (a *app) firmware(name string) (*ovmf.Image, error) {
 	b, err := a.readArtefact(name, maxFirmware)

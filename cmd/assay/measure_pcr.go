@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,15 +207,9 @@ func (a *app) pcrGPT(b *pcr.Boot, f *pcrFlags) error {
 	if f.gpt == "" {
 		return nil
 	}
-	disk, err := os.Open(f.gpt)
+	head, err := diskStart(f.gpt)
 	if err != nil {
-		return fault.New(fault.Usage, "%w", err)
-	}
-	defer disk.Close()
-	const most = 1 << 20 // the table lies in the first blocks
-	head, err := io.ReadAll(io.LimitReader(disk, most))
-	if err != nil {
-		return fault.New(fault.Usage, "reading %s: %w", f.gpt, err)
+		return err
 	}
 	b.GPT, err = uefi.GPTEvent(head)
 	return fault.Wrap(err, "%s", f.gpt)

@@ -4,7 +4,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -634,16 +633,9 @@ func (t *tdxRun) gptDigest() (measure.SHA384, error) {
 	if h, ok := strings.CutPrefix(t.f.gpt, "sha384:"); ok {
 		return measure.ParseSHA384(h)
 	}
-	// Only the start of a disk is read: the table lies in its first blocks.
-	const most = 1 << 20
-	f, err := os.Open(t.f.gpt)
+	b, err := diskStart(t.f.gpt)
 	if err != nil {
-		return measure.SHA384{}, fault.New(fault.Usage, "%w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return measure.SHA384{}, fault.New(fault.Usage, "reading %s: %w", t.f.gpt, err)
+		return measure.SHA384{}, err
 	}
 	e, err := uefi.GPTEvent(b)
 	if err != nil {

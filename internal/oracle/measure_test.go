@@ -102,6 +102,11 @@ func checkGolden(t *testing.T, file, firmwareDigest string) {
 // MRTD is what Google's tool computes, with and without the bug of its early hypervisor.
 func TestMRTDAgreesWithGoogle(t *testing.T) {
 	images := map[string][]byte{"synthetic 2 MiB": fakeovmf.CleanExample(t, 2<<20)}
+	real, err := os.ReadFile(filepath.Join(moduleDir(t, "github.com/virtee/sev-snp-measure-go"), "guest", "testdata", "ovmf_img_1.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images["OVMF 4 MiB"] = real
 	for name, fw := range images {
 		img, err := ovmf.Parse(fw)
 		if err != nil {

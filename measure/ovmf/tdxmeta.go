@@ -103,7 +103,7 @@ func (img *Image) tdxSection(i int, b []byte) (TDXSection, error) {
 	case raw > s.Size:
 		return s, fault.New(fault.Malformed, "TDVF section %d (%v) has 0x%x bytes of data for 0x%x bytes of memory", i, s.Type, raw, s.Size)
 	case off+raw > uint64(len(img.Data)):
-		return s, fault.New(fault.Malformed, "TDVF section %d (%v) takes bytes 0x%x to 0x%x of a file of 0x%x", i, s.Type, off, off+raw, len(img.Data))
+		return s, fault.New(fault.Malformed, "TDVF section %d (%v) takes bytes 0x%x to 0x%x of a file of 0x%x; if this is the code half of a split build, give the whole image, variable store first", i, s.Type, off, off+raw, len(img.Data))
 	}
 	s.Data = img.Data[off : off+raw]
 	return s, nil
