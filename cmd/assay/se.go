@@ -5,10 +5,7 @@ import (
 	"crypto/ecdh"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +27,7 @@ func newSeCmd(a *app) *cobra.Command {
 that leaves this out. Lists that are not given are fetched from the places that the certificates name, if these are hosts
 of IBM or DigiCert; ASSAY_CRL_MIRROR names a mirror of your own, asked for MIRROR/SCHEME/HOST/PATH.`,
 	}
-	c.AddCommand(newSeCreateCmd(a), newSeVerifyCmd(a), newSeAddSecretCmd(a))
+	c.AddCommand(newSeCreateCmd(a), newSeVerifyCmd(a), newSeAddSecretCmd(a), newSeUserDataCmd(a))
 	return c
 }
 
@@ -287,117 +284,4 @@ func (a *app) seVerify(ctx context.Context, trust seTrust, input, hdr, arpkFile,
 		return nil, err
 	}
 	return o.Report(), nil
-}
-
-var seSecretTypes = map[string]secex.SecretType{
-	"association": secex.SecretAssociation, "plaintext": secex.SecretPlaintext, "aes-128": secex.SecretAES128, "aes-192": secex.SecretAES192,
-	"aes-256": secex.SecretAES256, "aes-xts-128": secex.SecretAESXTS128, "aes-xts-256": secex.SecretAESXTS256, "hmac-sha-256": secex.SecretHMACSHA256,
-	"hmac-sha-512": secex.SecretHMACSHA512, "ec-p256": secex.SecretP256, "ec-p384": secex.SecretP384, "ec-p521": secex.SecretP521,
-	"ed25519": secex.SecretEd25519, "ed448": secex.SecretEd448, "update-cck": secex.SecretUpdateCCK,
-}
-
-func newSeAddSecretCmd(a *app) *cobra.Command {
-	var trust seTrust
-	var hdr, cuid, kind, name, from, ext, cck, out string
-	var noDump bool
-	c := &cobra.Command{
-		Use:   "add-secret",
-		Short: "Wrap a secret so that only one image, or one running guest, can add it to its Ultravisor",
-		Long: `Writes a request that the guest hands to its Ultravisor ("pvsecret add"). With --cuid, from evidence that was just
-verified, only that one running guest can add it, and no key for it ever lies in the guest's memory.`,
-		Args: cobra.NoArgs,
-		RunE: runE(func(cmd *cobra.Command, _ []string) error {
-			cfg := secex.AddSecretConfig{NoDump: noDump}
-			var ok bool
-			if cfg.Type, ok = seSecretTypes[kind]; !ok {
-				return fault.New(fault.Usage, "--type %q: one of %s", kind, strings.Join(sortedNames(seSecretTypes), ", "))
-			}
-			if hdr == "" || from == "" || (name == "" && kind != "update-cck") {
-				return fault.New(fault.Usage, "name image, secret and the secret's name: --hdr FILE --secret FILE --name NAME")
-			}
-			if err := a.seSecret(&cfg, hdr, cuid, name, from, ext, cck); err != nil {
-				return err
-			}
-			var err error
-			if cfg.HostKeys, err = trust.hosts(cmd.Context(), a); err != nil {
-				return err
-			}
-			b, err := secex.NewAddSecretRequest(cfg)
-			if err != nil {
-				return err
-			}
-			if err := a.output(out, 0o644, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
-				return err
-			}
-			if out != "" && out != stdinArg {
-				fmt.Fprintf(a.stderr, "secret id %x\n", cfg.ID)
-			}
-			return nil
-		}),
-	}
-	trust.add(c)
-	fl := c.Flags()
-	fl.StringVar(&hdr, "hdr", "", "`FILE` with the SE image, or its header")
-	fl.StringVar(&cuid, "cuid", "", "configuration UID in `HEX` of the guest; without it any guest of the image can add the secret")
-	fl.StringVar(&kind, "type", "plaintext", "`TYPE` of the secret")
-	fl.StringVar(&name, "name", "", "`NAME` of the secret; its id is the SHA-256 of it")
-	fl.StringVar(&from, "secret", "", "`FILE` with the secret")
-	fl.StringVar(&ext, "extension-secret", "", "`FILE` with the extension secret of 32 bytes")
-	fl.StringVar(&cck, "cck", "", "`FILE` with the customer communication key, to derive the extension secret from")
-	fl.BoolVar(&noDump, "disable-dump", false, "forbid dumps of the guest from then on")
-	fl.StringVarP(&out, "output", "o", "", "write to `FILE`")
-	return c
-}
-
-func (a *app) seSecret(cfg *secex.AddSecretConfig, hdr, cuid, name, from, ext, cck string) error {
-	img, err := a.read(hdr)
-	if err != nil {
-		return err
-	}
-	h, _, err := secex.FindHeader(img)
-	if err != nil {
-		return err
-	}
-	cfg.Tags = &h.Tags
-	if cuid != "" {
-		if cfg.CUID, err = unhex("--cuid", cuid); err != nil {
-			return err
-		}
-	}
-	if cfg.Secret, err = a.read(from); err != nil {
-		return err
-	}
-	if cfg.Type == secex.SecretPlaintext {
-		if cfg.Secret, err = secex.PlaintextSecret(cfg.Secret); err != nil {
-			return err
-		}
-	}
-	cfg.ID = secex.SecretID(name)
-	switch {
-	case ext != "" && cck != "":
-		return fault.New(fault.Usage, "--extension-secret and --cck exclude each other")
-	case ext != "":
-		b, err := os.ReadFile(ext)
-		if err != nil || len(b) != 32 {
-			return fault.New(fault.Usage, "--extension-secret: %d bytes, 32 are needed (%v)", len(b), err)
-		}
-		cfg.Extension = [32]byte(b)
-	case cck != "":
-		b, err := os.ReadFile(cck)
-		if err != nil || len(b) != 32 {
-			return fault.New(fault.Usage, "--cck: %d bytes, 32 are needed (%v)", len(b), err)
-		}
-		if cfg.Extension, err = secex.DerivedExtension(b, cfg.Tags); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func sortedNames(m map[string]secex.SecretType) []string {
-	k := map[string]int{}
-	for n := range m {
-		k[n] = 0
-	}
-	return sortedKeys(k)
 }

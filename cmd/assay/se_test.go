@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -122,6 +127,43 @@ func TestSeFetchesLists(t *testing.T) {
 	}
 	if len(asked) != 3 {
 		t.Errorf("asked: %v", asked)
+	}
+}
+
+// A secret for one running guest, with signed user data that software in the guest checks.
+func TestSeSecretForOneGuest(t *testing.T) {
+	w := newSeWorld(t)
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	must(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	must(t, err)
+	files := []string{"--hdr", w.path("image"), "--secret", w.write("secret", []byte("disk key")), "--name", "disk", "-o", w.path("asrcb"),
+		"--user-data", w.write("data", []byte("for the boot of Tuesday")), "--user-sign-key", w.write("key.der", der), "--insecure-simulator"}
+	args := append(append([]string{"se", "add-secret", "--cuid", hex.EncodeToString(w.guest.CUID[:])}, files...), w.trust...)
+	if code, out := w.assay(args...); code != 0 {
+		t.Fatalf("add-secret: %d %s", code, out)
+	}
+	req, err := os.ReadFile(w.path("asrcb"))
+	must(t, err)
+	must(t, w.guest.AddSecret(req))
+	id := secex.SecretID("disk")
+	if got := w.guest.Secrets[string(id[:])]; !bytes.Contains(got, []byte("disk key")) {
+		t.Errorf("the guest has %q", got)
+	}
+	show := []string{"se", "user-data", w.path("asrcb"), "--user-cert", w.write("signer.crt", cert)}
+	if code, out := w.assay(show...); code != 0 || !strings.HasPrefix(out, "for the boot of Tuesday") {
+		t.Errorf("user-data: %d %q", code, out)
+	}
+	req[0x218] ^= 1
+	w.write("asrcb", req)
+	if code, out := w.assay(show...); code != 4 || !strings.Contains(out, "signature") {
+		t.Errorf("user data changed: %d %q", code, out)
+	}
+	if code, out := w.assay(append(args, "--user-sign-key", w.write("no.key", []byte("x")))...); code != 3 {
+		t.Errorf("no key: %d %q", code, out)
 	}
 }
 

@@ -2,6 +2,7 @@ package secex
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -82,7 +83,11 @@ type AddSecretConfig struct {
 	Secret    []byte   // as the Ultravisor keeps it; see PlaintextSecret
 	Extension [32]byte // extension secret; zero for none
 	NoDump    bool     // flag 0: forbids dumps of the guest from then on
-	Rand      io.Reader
+	// UserData is for software in the guest: up to 512 bytes, or, signed by UserDataKey, 256 under EC P-521 or RSA-2048
+	// and 128 under RSA-3072.
+	UserData    []byte
+	UserDataKey crypto.Signer
+	Rand        io.Reader
 
 	customer *ecdh.PrivateKey
 	key, iv  []byte
@@ -96,10 +101,11 @@ const (
 	offASUserData    = 0x218
 	offASCustomer    = 0x418
 	offASSlots       = offASCustomer + pointSize
+	maxAddSecret     = 1 << 20 // uvio: ADD_SECRET
 	secretHeaderSize = 0x10
 )
 
-// NewAddSecretRequest builds an add-secret request (user data kind 0, none). It is the strongest release that Secure
+// NewAddSecretRequest builds an add-secret request. It is the strongest release that Secure
 // Execution has: with a CUID, only that one running guest can add the secret, and its memory never holds the key that
 // the request was wrapped to.
 func NewAddSecretRequest(cfg AddSecretConfig) ([]byte, error) {
@@ -153,6 +159,9 @@ func NewAddSecretRequest(cfg AddSecretConfig) ([]byte, error) {
 	if cfg.NoDump {
 		b[offASFlags] = 0x80
 	}
+	if err := putUserData(b, cfg.UserData, cfg.UserDataKey); err != nil {
+		return nil, err
+	}
 	copy(b[offASTags:], cfg.Tags[:])
 	copy(b[offASCUID:], cfg.CUID)
 	copy(b[offASCustomer:], point[:])
@@ -164,13 +173,8 @@ func NewAddSecretRequest(cfg AddSecretConfig) ([]byte, error) {
 		b = append(b, slot...)
 	}
 	b = append(b, head...)
-	g, err := newGCM(cfg.key)
-	if err != nil {
-		return nil, err
-	}
-	out := g.Seal(b, cfg.iv, append(bytes.Clone(cfg.Secret), cfg.Extension[:]...), b)
-	clear(cfg.key)
-	return out, nil
+	defer clear(cfg.key)
+	return sealWithUserData(b, append(bytes.Clone(cfg.Secret), cfg.Extension[:]...), &cfg)
 }
 
 func secretHeader(t SecretType, id [32]byte, size int) []byte {
