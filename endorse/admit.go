@@ -64,6 +64,12 @@ func (b *Builder) admitSigned(data, content []byte) (*Receipt, error) {
 	if known != nil {
 		return known, nil
 	}
+	if f := formOf(b.cfg.Forms, data); f != nil {
+		if content != nil {
+			return nil, fault.New(fault.Usage, "a %s has no detached content", f.Name)
+		}
+		return b.admitForm(f, data, sha, at)
+	}
 	s, err := corim.ParseSigned(data, corim.Options{Profiles: b.cfg.Profiles, Relax: b.relax})
 	if err != nil {
 		return nil, err
@@ -183,6 +189,25 @@ func begin(v *corim.Validity) time.Time {
 
 // admitManifest is the part that signed and unsigned statements share.
 func (b *Builder) admitManifest(m *corim.Manifest, src Source, sg *signer, a *Anchor, w window, at time.Time, data []byte) (*Receipt, error) {
+	p, err := b.prepare(m, src, sg, a, w, at)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.linkBuilds(m, p)
+	return p.receipt, b.enter(m, p.parts, p.srcs, p.receipt, a, data)
+}
+
+// prepared is a manifest that may be entered into the books as far as it is concerned by itself.
+type prepared struct {
+	receipt *Receipt
+	parts   [][]statementPart // of each CoMID
+	srcs    []*Source         // of each CoMID
+}
+
+// prepare checks validity, content and scope.
+func (b *Builder) prepare(m *corim.Manifest, src Source, sg *signer, a *Anchor, w window, at time.Time) (*prepared, error) {
 	if m.Validity != nil {
 		w = w.narrow(begin(m.Validity), m.Validity.NotAfter, "the rim-validity")
 	}
@@ -232,16 +257,18 @@ func (b *Builder) admitManifest(m *corim.Manifest, src Source, sg *signer, a *An
 	for i := range m.CoMIDs {
 		r.Tags = append(r.Tags, tagText(m.CoMIDs[i].TagIdentity))
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range srcs {
+	return &prepared{r, parts, srcs}, nil
+}
+
+// linkBuilds names the builds of what m speaks of. It is called with b.mu held.
+func (b *Builder) linkBuilds(m *corim.Manifest, p *prepared) {
+	for i, src := range p.srcs {
 		var warning string
-		if srcs[i].Provenance, warning = b.builds.links(m, &m.CoMIDs[i], src.SHA256); warning != "" {
-			r.Warnings = append(r.Warnings, warning)
+		if src.Provenance, warning = b.builds.links(m, &m.CoMIDs[i], src.SHA256); warning != "" {
+			p.receipt.Warnings = append(p.receipt.Warnings, warning)
 		}
-		r.Provenance = append(r.Provenance, srcs[i].Provenance...)
+		p.receipt.Provenance = append(p.receipt.Provenance, src.Provenance...)
 	}
-	return r, b.enter(m, parts, srcs, r, a, data)
 }
 
 func about(x *statementPart) string {

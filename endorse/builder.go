@@ -22,6 +22,8 @@ type Config struct {
 	Anchors []*Anchor
 	// Profiles are the CoRIM profiles that are understood; a manifest of any other profile is refused.
 	Profiles corim.Registry
+	// Forms are the statements of other forms than CoRIM that are understood.
+	Forms []Form
 	// RequireActivation demands that every CoMID is activated by a concise tag list (CoTL) of an anchored signer.
 	RequireActivation bool
 }

@@ -103,7 +103,7 @@ func (b *broker) serve(ctx context.Context, l net.Listener) error {
 
 // admit reads the statements of the configuration into the set that appraisals use.
 func (b *broker) admit(a *app, c serveConfig, signers []*endorse.Anchor) error {
-	builder, err := endorse.NewBuilder(endorse.Config{Time: a.now().UTC(), Anchors: signers, Profiles: profiles.All()})
+	builder, err := endorse.NewBuilder(endorse.Config{Time: a.now().UTC(), Anchors: signers, Profiles: profiles.All(), Forms: statementForms()})
 	if err != nil {
 		return err
 	}

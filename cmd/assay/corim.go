@@ -336,7 +336,7 @@ profile and all content. Prints what it contributes.`,
 			if err != nil {
 				return err
 			}
-			b, err := endorse.NewBuilder(endorse.Config{Time: t, Anchors: tr.signers, Profiles: profiles.All()})
+			b, err := endorse.NewBuilder(endorse.Config{Time: t, Anchors: tr.signers, Profiles: profiles.All(), Forms: statementForms()})
 			if err != nil {
 				return err
 			}

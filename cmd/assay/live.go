@@ -57,7 +57,7 @@ func (a *app) loader(c serveConfig, signers []*endorse.Anchor) (func(context.Con
 }
 
 func (a *app) storedSet(signers []*endorse.Anchor, own [][]byte, stored []store.Document) (*endorse.Set, error) {
-	b, err := endorse.NewBuilder(endorse.Config{Time: a.now().UTC(), Anchors: signers, Profiles: profiles.All()})
+	b, err := endorse.NewBuilder(endorse.Config{Time: a.now().UTC(), Anchors: signers, Profiles: profiles.All(), Forms: statementForms()})
 	if err != nil {
 		return nil, err
 	}

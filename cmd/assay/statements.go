@@ -4,8 +4,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/corim/profiles"
 	"github.com/assay-tee/assay/endorse"
+	"github.com/assay-tee/assay/endorse/gce"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/builtin"
 	"github.com/assay-tee/assay/evidence/oak"
@@ -20,7 +22,7 @@ const localOperator = "local operator"
 // word, and the operator's expectations; builds are linked to the statements whose artefacts they made. A statement that
 // is refused ends the run with its reason; it is not passed over, since the operator counts on it.
 func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, builds []*provenance.Verdict, expect ...[]endorse.Expectation) (*endorse.Set, error) {
-	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers, Profiles: profiles.All()})
+	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers, Profiles: profiles.All(), Forms: statementForms()})
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +36,7 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []
 		if err != nil {
 			return nil, err
 		}
-		if !endorse.IsSigned(data) {
+		if corim.Sniff(data) == corim.KindUnsigned {
 			return nil, fault.New(fault.Signature, "statement %s is not signed; sign it (assay corim sign), or take its word yourself with --unsigned-statement", name)
 		}
 		if _, err := b.Admit(data); err != nil {
@@ -60,6 +62,9 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []
 	}
 	return b.Set(), nil
 }
+
+// statementForms are the signed statements that are understood beside CoRIM.
+func statementForms() []endorse.Form { return []endorse.Form{gce.Form()} }
 
 // launchNames is what "measurement" means for a TEE whose own name for it is another.
 var launchNames = map[string]string{"tdx": "mr_td", "sgx": "mr_enclave", "se": "image_hdr_tags"}

@@ -72,7 +72,7 @@ missing.`,
 	fl.StringVar(&f.nonce, "nonce", "", "the `HEX` nonce that the evidence must be bound to; padded with zeros to the field")
 	fl.StringVar(&f.reportData, "report-data", "", "the `HEX` bytes that the evidence must carry as report data")
 	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value of your own, as `NAME=HEX` (measurement, host_data, …; repeatable; a name may repeat)")
-	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement (CoRIM) from `FILE` (repeatable)")
+	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement from `FILE`: a CoRIM, or a launch endorsement of Google Compute Engine (repeatable)")
 	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM from `FILE` that nobody signed, on your own word (repeatable)")
 	fl.StringArrayVar(&f.provenance, "provenance", nil, "an attestation of how something was built, or of what it measures, from `FILE`; with --provenance-expect (repeatable)")
 	fl.StringVar(&f.builds, "provenance-expect", "", "whom to believe about builds, and what to expect, from a JSON `FILE` (docs/provenance.md)")
