@@ -130,12 +130,12 @@ func (s *session) claims() claim.Object {
 	o = append(o, m("events", claim.L(events...)))
 	layers := make([]claim.Node, len(s.layers))
 	for i, l := range s.layers {
-		layers[i] = l.claims()
+		layers[i] = l.node()
 	}
 	o = append(o, m("layers", claim.L(layers...)))
 	var apps []claim.Member
 	for _, a := range s.apps {
-		apps = append(apps, m(a.name, a.claims()))
+		apps = append(apps, m(a.name, a.node()))
 	}
 	o = append(o, m("application_keys", claim.O(apps...)))
 	if s.user != nil {
@@ -160,7 +160,7 @@ func (f *Measured) claim() claim.Member {
 	return m(f.Name, claim.H(f.Digests[0].Value))
 }
 
-func (c *Certificate) claims() claim.Node {
+func (c *Certificate) node() claim.Node {
 	o := []claim.Member{m("issuer", claim.S(c.Issuer)), m("subject", claim.S(c.Subject)), m("purpose_signed", claim.B(c.Purpose))}
 	if c.pub.point != nil {
 		o = append(o, m("public_key", claim.H(c.pub.point)))
