@@ -2,6 +2,7 @@ package intel_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -128,6 +129,9 @@ func TestChecklist(t *testing.T) {
 		{"4 SGX extension", "garbage", setup{machine: sim.MachineConfig{Extension: func([]byte) []byte { return []byte{0x30, 1, 0} }}}, "class malformed"},
 		{"4 SGX extension", "an element twice", setup{machine: sim.MachineConfig{Extension: func(b []byte) []byte {
 			return bytes.Replace(b, []byte{0x0d, 0x01, 0x03}, []byte{0x0d, 0x01, 0x04}, 1) // PCE-ID called FMSPC
+		}}}, "class malformed"},
+		{"4 SGX extension", "a TCB component twice", setup{machine: sim.MachineConfig{Extension: func(b []byte) []byte {
+			return bytes.Replace(b, []byte{0x0d, 0x01, 0x02, 0x0f}, []byte{0x0d, 0x01, 0x02, 0x10}, 1) // component 15 called 16
 		}}}, "class malformed"},
 		{"4 SGX extension", "unknown SGX type", setup{machine: sim.MachineConfig{SGXType: 3}}, "class malformed"},
 
@@ -280,10 +284,45 @@ func TestCertificationDataTypes(t *testing.T) {
 		{"type 3 from PCS", setup{after: fetch(3)}, "UpToDate"},
 		{"type 4, CA from PCS", setup{after: fetch(4)}, "UpToDate"},
 		{"type 1 with the certificate of another TCB", setup{after: with(1), hints: foreign}, "class unavailable"},
+		{"type 3 with the certificate of another TCB", setup{after: with(3), hints: foreign}, "class unavailable"},
 		{"type 3 of a wrong length", setup{hints: store, after: func(tb testing.TB, m *sim.Machine, _ []byte, _ *sim.Collateral) []byte {
 			return must[[]byte](tb)(m.EnclaveQuote(sim.Enclave{}, sim.QuoteOptions{CertType: 3, CertData: m.PlatformIDs(3)[:403]}))
 		}}, "class malformed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.s.check(t, tc.want) })
 	}
+}
+
+// Lists are looked at for each certificate, also when they have been verified and used for another one before.
+func TestRevokedBesideAKnownMachine(t *testing.T) {
+	w := otherWorld(t)
+	good, bad := must[*sim.Machine](t)(w.NewMachine(sim.MachineConfig{})), must[*sim.Machine](t)(w.NewMachine(sim.MachineConfig{}))
+	w.Revoke(bad.CA, bad.PCK.Cert)
+	c := must[*sim.Collateral](t)(good.Collateral(true, sim.CollateralOptions{}))
+	env := evidence.Env{Time: now, Binding: evidence.UnboundUnsafe(), Anchors: must[*evidence.Anchors](t)(evidence.NewAnchors(w.Anchors())), Collateral: c}
+	d := setup{tdx: true}.driver(t)
+	for _, tc := range []struct {
+		m    *sim.Machine
+		want string
+	}{{good, "UpToDate"}, {bad, "class revoked"}, {good, "UpToDate"}, {bad, "class revoked"}} {
+		q := must[[]byte](t)(tc.m.TDQuote(sim.TD{}, sim.BodyTD10, sim.QuoteOptions{}))
+		v, err := d.Authenticate(context.Background(), evidence.Evidence{Data: q}, env)
+		if got := outcome(v, err); got != tc.want {
+			t.Errorf("%s (%v), want %s", got, err, tc.want)
+		}
+	}
+}
+
+// Two roots may be trusted side by side; documents under one of them say nothing about machines under the other.
+func TestRootsDoNotMix(t *testing.T) {
+	other := otherWorld(t)
+	setup{tdx: true, after: func(tb testing.TB, m *sim.Machine, q []byte, c *sim.Collateral) []byte {
+		c.TCBInfo = must[[]byte](tb)(other.TCBInfo(m.CurrentTCBInfo(true)))
+		c.Chain = append(append([]byte{}, c.Chain...), other.SigningChain()...)
+		return q
+	}, env: func(e *evidence.Env) {
+		cfg := world(t).Anchors()
+		cfg.Roots = append(cfg.Roots, other.Anchors().Roots...)
+		e.Anchors = must[*evidence.Anchors](t)(evidence.NewAnchors(cfg))
+	}}.check(t, "class signature")
 }
