@@ -82,6 +82,8 @@ type Options struct {
 	Limits cborx.Limits
 	// Understood are the labels that may stand in crit, beside 1, 2, 3 and 4.
 	Understood []int64
+	// UnderstoodNames are the text labels that may stand in crit.
+	UnderstoodNames []string
 	// Untagged accepts the array without tag 18.
 	Untagged bool
 }
@@ -112,7 +114,7 @@ func Parse(b []byte, o Options) (*Sign1, error) {
 			return nil, fault.Wrap(err, "COSE_Sign1 protected header")
 		}
 	}
-	if err := s.check(o.Understood); err != nil {
+	if err := s.check(o); err != nil {
 		return nil, fault.Wrap(err, "COSE_Sign1")
 	}
 	return s, nil
@@ -136,7 +138,7 @@ func headers(r *cborx.Reader) (h Headers) {
 	return h
 }
 
-func (s *Sign1) check(understood []int64) error {
+func (s *Sign1) check(o Options) error {
 	for _, p := range s.Protected {
 		if slices.ContainsFunc(s.Unprotected, p.same) {
 			return fault.New(fault.Malformed, "label %d%s is in both headers", p.Label, p.Name)
@@ -148,7 +150,7 @@ func (s *Sign1) check(understood []int64) error {
 	if _, ok := s.Unprotected.Get(LabelCrit); ok {
 		return fault.New(fault.Malformed, "crit is in the unprotected header")
 	}
-	if err := s.checkCrit(understood); err != nil {
+	if err := s.checkCrit(o); err != nil {
 		return err
 	}
 	v, ok := s.Protected.Get(LabelAlg)
@@ -163,7 +165,7 @@ func (s *Sign1) check(understood []int64) error {
 }
 
 // checkCrit enforces RFC 9052 section 3.1: each label must be present in the protected header and understood.
-func (s *Sign1) checkCrit(understood []int64) error {
+func (s *Sign1) checkCrit(o Options) error {
 	v, ok := s.Protected.Get(LabelCrit)
 	if !ok {
 		return nil
@@ -175,7 +177,14 @@ func (s *Sign1) checkCrit(understood []int64) error {
 	}
 	for ; n > 0; n-- {
 		if r.Kind() == cborx.Text {
-			return fault.New(fault.Malformed, "crit names the label %q, which is not understood here", r.Text())
+			name := r.Text()
+			if !slices.Contains(o.UnderstoodNames, name) {
+				return fault.New(fault.Malformed, "crit names the label %q, which is not understood here", name)
+			}
+			if !slices.ContainsFunc(s.Protected, func(p Param) bool { return p.IsText && p.Name == name }) {
+				return fault.New(fault.Malformed, "crit names the label %q, which is not in the protected header", name)
+			}
+			continue
 		}
 		l := r.Int64()
 		if !r.OK() {
@@ -184,7 +193,7 @@ func (s *Sign1) checkCrit(understood []int64) error {
 		if _, present := s.Protected.Get(l); !present {
 			return fault.New(fault.Malformed, "crit names label %d, which is not in the protected header", l)
 		}
-		if l < 1 || l > 4 && !slices.Contains(understood, l) {
+		if l < 1 || l > 4 && !slices.Contains(o.Understood, l) {
 			return fault.New(fault.Malformed, "crit names label %d, which is not understood here", l)
 		}
 	}

@@ -61,6 +61,7 @@ type Case struct {
 	DataHash       string   `json:"data_hash"`
 	Root           string   `json:"root"`
 	TxID           string   `json:"txid"`
+	Product        string   `json:"product"`
 	LeafEntry      string   `json:"leaf_entry"`
 	StatementValid bool     `json:"statement_valid"`
 	ReceiptValid   bool     `json:"receipt_valid"`
