@@ -13,6 +13,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
+	twostep "github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/release/jwe"
@@ -110,25 +111,34 @@ func (s *Server) kbsAttest(c *call) error {
 	if err != nil {
 		return attestFailed(err)
 	}
-	rec := release.Record{Kind: "appraise", Request: c.id, Session: hex.EncodeToString(sess.ID[:]), TEE: sess.TEE, Time: s.cfg.Clock()}
-	sum := sha256.Sum256(c.body)
-	rec.Evidence = hex.EncodeToString(sum[:])
+	rec := s.appraisalRecord(c, sess)
 	token, err := s.attest(c, sess, &rec)
-	if err != nil {
-		rec.Class, rec.Reason, rec.Detail = fault.ClassOf(err).String(), release.ReasonOf(err), err.Error()
-	}
-	if lerr := s.cfg.Store.AppendRecord(context.WithoutCancel(c.r.Context()), rec); lerr != nil && err == nil {
-		err = lerr // what is not in the log did not happen
-	}
-	if err != nil {
+	if err := s.logAppraisal(c.r.Context(), rec, err); err != nil {
 		return attestFailed(err)
 	}
 	rcar.SetCookie(c.w.Header(), cookie, sess.Expires, s.cfg.Secure)
 	return c.raw("application/json", rcar.TokenJSON(token))
 }
 
+// appraisalRecord begins the log line of what is decided about the evidence in the body.
+func (s *Server) appraisalRecord(c *call, sess store.Session) release.Record {
+	sum := sha256.Sum256(c.body)
+	return release.Record{Kind: "appraise", Request: c.id, Session: hex.EncodeToString(sess.ID[:]), TEE: sess.TEE, Time: s.cfg.Clock(), Evidence: hex.EncodeToString(sum[:])}
+}
+
+// logAppraisal writes the line and returns err, or why there is no line: what is not in the log did not happen.
+func (s *Server) logAppraisal(ctx context.Context, rec release.Record, err error) error {
+	if err != nil {
+		rec.Class, rec.Reason, rec.Detail = fault.ClassOf(err).String(), release.ReasonOf(err), err.Error()
+	}
+	if lerr := s.cfg.Store.AppendRecord(context.WithoutCancel(ctx), rec); lerr != nil && err == nil {
+		return lerr
+	}
+	return err
+}
+
 func (s *Server) attest(c *call, sess store.Session, rec *release.Record) (string, error) {
-	ctx, now := c.r.Context(), s.cfg.Clock()
+	ctx := c.r.Context()
 	if sess.State != store.Challenged {
 		return "", release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with auth")
 	}
@@ -140,24 +150,36 @@ func (s *Server) attest(c *call, sess store.Session, rec *release.Record) (strin
 		}
 		return "", release.Deny(release.NonceUnknown, "the nonce is not the one of this session")
 	}
-	first, err := s.cfg.Store.UseNonce(ctx, sess.ID, now)
+	var token string
+	err := s.attempt(ctx, sess, c.body, func() error {
+		var err error
+		token, err = s.judge(ctx, sess, att, perr, rec)
+		return err
+	})
+	return token, err
+}
+
+// attempt consumes the nonce of a session, has its one attempt judged, and stores the outcome: with the body, if the
+// attempt was a good one. Whoever comes second is refused without a judgement.
+func (s *Server) attempt(ctx context.Context, sess store.Session, body []byte, judge func() error) error {
+	first, err := s.cfg.Store.UseNonce(ctx, sess.ID, s.cfg.Clock())
 	if err != nil {
-		return "", err
+		return err
 	}
 	if !first {
-		return "", release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with auth")
+		return release.Deny(release.NonceUsed, "evidence was sent in this session before; begin again with a new nonce")
 	}
-	token, err := s.judge(ctx, sess, att, perr, rec)
+	err = judge()
 	s.metrics.attested(sess.TEE, err)
-	state, kept := store.Attested, c.body
+	state, kept := store.Attested, body
 	if err != nil {
 		state, kept = store.Failed, nil
 	}
 	s.pending.finish(sess.ID)
 	if ferr := s.cfg.Store.FinishSession(context.WithoutCancel(ctx), sess.ID, state, kept); ferr != nil && err == nil {
-		return "", ferr
+		return ferr
 	}
-	return token, err
+	return err
 }
 
 // judge is stages 1 to 5. Authentic evidence gets a token whatever the verdict is; the token says it.
@@ -262,11 +284,11 @@ func (s *Server) mayHave(ctx context.Context, c *call, sess store.Session, x app
 	if err != nil {
 		return nil, err
 	}
-	att, err := rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence)
+	in, err := s.storedInput(sess, x)
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att, x))
+	token, err := s.cfg.Parts.Issue(ctx, x.a, d, in)
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +309,22 @@ func tokenClaims(token string) ([]byte, error) {
 	}
 	out, err := base64.RawURLEncoding.DecodeString(parts[1])
 	return out, fault.As(fault.Internal, err)
+}
+
+// storedInput is the input of a token about an attested session.
+func (s *Server) storedInput(sess store.Session, x appraised) (TokenInput, error) {
+	if p, ok := twostep.PurposeOf(sess.Version); ok {
+		sub, err := twostep.ParseSubmission(p, sess.Evidence)
+		if err != nil {
+			return TokenInput{}, err
+		}
+		return s.nativeInput(sess, sub), nil
+	}
+	att, err := rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence)
+	if err != nil {
+		return TokenInput{}, err
+	}
+	return s.tokenInput(sess, att, x), nil
 }
 
 func (s *Server) tokenInput(sess store.Session, att *rcar.Attestation, x appraised) TokenInput {

@@ -9,6 +9,7 @@ import (
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
+	twostep "github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/store"
@@ -121,6 +122,9 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 			err = release.Deny(release.BindingUnsafe, "the statement that this SVSM build is binding-safe is gone")
 		}
 	} else {
+		if p, ok := twostep.PurposeOf(sess.Version); ok {
+			return s.currentNative(ctx, sess, p, now)
+		}
 		var att *rcar.Attestation
 		if att, err = rcar.ParseAttestation(rcar.Version(sess.Version), sess.Evidence); err == nil {
 			x, err = s.appraiseAttestation(ctx, sess, att, now)

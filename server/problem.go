@@ -71,6 +71,10 @@ func (s *Server) fail(w wire, c *call, err error) {
 	if class == fault.Internal {
 		p.Detail = "see the log for request " + c.id
 	}
+	if w == guest && !s.cfg.Explain && secretive(class) {
+		row := fault.Denied.Row()
+		p = problem{Type: row.ProblemType, Title: row.Meaning, Status: row.HTTPStatus, Detail: "refused; the broker's log says why", Class: row.Name, Reason: row.Name, Request: c.id}
+	}
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="assay"`)
 	}
@@ -81,6 +85,16 @@ func (s *Server) fail(w wire, c *call, err error) {
 	h.Set("Content-Type", "application/problem+json")
 	c.w.WriteHeader(p.Status)
 	_, _ = c.w.Write(body)
+}
+
+// secretive reports whether an error of that class would tell a stranger what the broker knows or demands. What is
+// wrong with the request itself, and that the broker cannot answer now, may be said (keylime-broker.md section 8).
+func secretive(c fault.Class) bool {
+	switch c {
+	case fault.Malformed, fault.Usage, fault.Unsupported, fault.Unavailable, fault.Internal:
+		return false
+	}
+	return true
 }
 
 // json answers 200 with v.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/internal/fault"
+	twostep "github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 )
 
@@ -19,6 +20,7 @@ type wire uint8
 const (
 	native wire = iota // RFC 9457 problem details
 	kbs                // the KBS protocol's errors: 401 for nearly everything
+	guest              // problem details that tell a stranger no more than that it is refused
 )
 
 // route is one line of the table.
@@ -57,6 +59,10 @@ func (s *Server) table() []route {
 		{"POST", "/kbs/v0/reference-value", kbs, StatementWrite, maxDocument, (*Server).kbsSetReferenceValue, false},
 		{"GET", "/kbs/v0/reference-value/{id...}", kbs, StatementRead, maxDocument, (*Server).kbsReferenceValue, false},
 		{"", "/kbs/v0/", kbs, open, 0, (*Server).kbsUnknown, false},
+
+		{"POST", "/v1/nonce", guest, open, twostep.MaxNonceBody, (*Server).nativeNonce, false},
+		{"POST", "/v1/verify", guest, open, twostep.MaxBody, (*Server).nativeVerify, false},
+		{"POST", "/v1/release", guest, open, twostep.MaxBody, (*Server).nativeRelease, false},
 
 		{"GET", "/v1/secrets", native, SecretRead, 0, (*Server).listSecrets, false},
 		{"PUT", "/v1/secrets/{path...}", native, SecretWrite, maxSecret, (*Server).putSecret, false},
