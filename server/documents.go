@@ -14,11 +14,15 @@ import (
 	"github.com/assay-tee/assay/store"
 )
 
-// change stores a policy or statement after it has been tried, and loads it.
+// change stores a policy or statement after it has been tried, and loads it. With ?dry-run it is only tried; the
+// version is then 0.
 func (s *Server) change(c *call, policies bool, id string, data []byte) (store.Document, error) {
 	ctx := c.r.Context()
 	if err := s.live.try(ctx, policies, store.Document{ID: id, Data: data}); err != nil {
 		return store.Document{}, err
+	}
+	if c.r.URL.Query().Has("dry-run") {
+		return store.Document{ID: id}, nil
 	}
 	put := s.cfg.Store.PutStatement
 	if policies {

@@ -23,12 +23,14 @@ func newPolicyCmd(a *app) *cobra.Command {
 "resource-policy" is Trustee's resource policy (package policy), which decides about single requests. A policy is compiled
 before it is stored, and is in force within a second on every server over the same store.`,
 	}
-	return documentCommands(a, c, documentKind{what: "policy", route: "/v1/policies/", put: "put", take: "rm", prefix: func(name string) string {
+	documentCommands(a, c, documentKind{what: "policy", route: "/v1/policies/", put: "put", take: "rm", prefix: func(name string) string {
 		if name == server.ResourcePolicyID || strings.HasPrefix(name, server.PolicyPrefix) || strings.HasPrefix(name, server.AttestationPrefix) {
 			return name
 		}
 		return server.PolicyPrefix + name
 	}})
+	c.AddCommand(newPolicyTestCmd(a))
+	return c
 }
 
 func newStatementCmd(a *app) *cobra.Command {
@@ -56,6 +58,7 @@ type documentKind struct {
 
 func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Command {
 	var f adminFlags
+	var dryRun bool
 	put := &cobra.Command{
 		Use: k.put + " NAME FILE", Short: "Store a " + k.what + " from FILE (- is standard input)", Args: cobra.ExactArgs(2),
 		RunE: runE(func(cmd *cobra.Command, args []string) error {
@@ -67,17 +70,26 @@ func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Comm
 			if err != nil {
 				return err
 			}
+			path := k.path(args[0])
+			if dryRun {
+				path += "?dry-run"
+			}
 			var d store.Document
-			if err := cl.do(cmd.Context(), "PUT", k.path(args[0]), b, &d); err != nil {
+			if err := cl.do(cmd.Context(), "PUT", path, b, &d); err != nil {
 				return err
 			}
 			if f.format == "json" {
 				return writeJSON(a.stdout, d)
 			}
+			if dryRun {
+				_, err = fmt.Fprintf(a.stdout, "%s would be taken; nothing was stored\n", d.ID)
+				return err
+			}
 			_, err = fmt.Fprintf(a.stdout, "%s version %d\n", d.ID, d.Version)
 			return err
 		}),
 	}
+	put.Flags().BoolVar(&dryRun, "dry-run", false, "let the server try it with everything else that is in force, and store nothing (assay policy test shows the effect on evidence)")
 	var history string
 	list := &cobra.Command{
 		Use: "list", Short: "List names and versions", Args: cobra.NoArgs,

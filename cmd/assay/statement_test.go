@@ -58,6 +58,9 @@ func TestStatementsOfAServer(t *testing.T) {
 		{"nothing yet", []string{"list"}, 0, ""},
 		{"a stranger's", []string{"submit", "fw", path("fake.corim")}, fault.Signature.ExitCode(), "no anchored key"},
 		{"an unsigned one", []string{"submit", "fw", path("fw.cbor")}, fault.Malformed.ExitCode(), ""},
+		{"a stranger's on trial", []string{"submit", "fw", path("fake.corim"), "--dry-run"}, fault.Signature.ExitCode(), "no anchored key"},
+		{"the publisher's on trial", []string{"submit", "fw", path("fw.corim"), "--dry-run"}, 0, "nothing was stored"},
+		{"which stored nothing", []string{"show", "fw"}, fault.Denied.ExitCode(), "nothing is stored"},
 		{"the publisher's", []string{"submit", "fw", path("fw.corim")}, 0, "statement/fw version 1"},
 		{"listed", []string{"list"}, 0, "statement/fw"},
 		{"shown to people", []string{"show", "fw"}, 0, `CoMID "fw"`},
@@ -70,6 +73,18 @@ func TestStatementsOfAServer(t *testing.T) {
 		if code != tc.code || !strings.Contains(out, tc.says) {
 			t.Errorf("%s: exit %d %q, want %d and %q", tc.name, code, out, tc.code, tc.says)
 		}
+	}
+	if code, out := admin("submit", "fw", path("fw.corim")); code != 0 {
+		t.Fatal(out)
+	}
+	if code, out := assay("sim", "snp", path("guest"), "--key-bits", "2048", "--measurement", digest); code != 0 {
+		t.Fatal(out)
+	}
+	must(t, os.WriteFile(path("stricter.rego"), []byte("package assay.extra\n\ndeny contains \"no guests today\"\n"), 0o600))
+	code, out := assay("policy", "test", "--policy", path("stricter.rego"), "--evidence", path("guest"), "--anchor", path("publisher.key.pub"), "--anchor", path("guest/ark.pem"),
+		"--insecure-simulator", "--from-server", "--server", "http://"+l.Addr().String(), "--token-file", path("state/admin.token"))
+	if code != exitNotAffirming || !strings.Contains(out, "affirming → contraindicated") {
+		t.Errorf("with what is stored: exit %d %s", code, out)
 	}
 	stored, _ := os.ReadFile(path("again.corim"))
 	sent, _ := os.ReadFile(path("fw.corim"))
