@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/assay-tee/assay/attester"
+	"github.com/assay-tee/assay/attester/tpm"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/protocol/rcar"
 )
@@ -16,6 +17,8 @@ import (
 func newAttestCmd(a *app) *cobra.Command {
 	var nonce, format, root, out string
 	var level int
+	var useTPM bool
+	var handle uint32
 	c := &cobra.Command{
 		Use:   "attest",
 		Short: "In a confidential guest: collect evidence bound to a nonce",
@@ -30,6 +33,9 @@ reads: json is the form that Trustee's guests send, raw the hardware's own bytes
 			b, err := unhex("--nonce", nonce)
 			if err != nil {
 				return err
+			}
+			if useTPM {
+				return a.attestTPM(cmd.Context(), handle, b, out)
 			}
 			at, err := attester.NewConfigFS(configFS(root, level))
 			if err != nil {
@@ -57,8 +63,24 @@ reads: json is the form that Trustee's guests send, raw the hardware's own bytes
 	fl.StringVar(&format, "format", "json", "`json` or raw")
 	fl.IntVar(&level, "privlevel", -1, "privilege `LEVEL` (SNP VMPL) to ask for; default: the kernel's own")
 	fl.StringVar(&root, "tsm", attester.DefaultRoot, "`DIR` of configfs-tsm reports")
+	fl.BoolVar(&useTPM, "tpm", false, "quote the TPM instead of asking the CPU")
+	fl.Uint32Var(&handle, "ak-handle", 0, "persistent `HANDLE` of the TPM's attestation key; default: a primary key of the endorsement hierarchy")
 	fl.StringVarP(&out, "output", "o", "", "write to `FILE`")
 	return c
+}
+
+// attestTPM writes a quote in the form of Trustee's guests.
+func (a *app) attestTPM(ctx context.Context, handle uint32, nonce []byte, out string) error {
+	at, err := tpm.New(tpm.Config{Handle: handle})
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	ev, err := at.Evidence(ctx, nonce)
+	if err != nil {
+		return err
+	}
+	return a.output(out, 0o644, func(w io.Writer) error { _, err := w.Write(ev.Data); return err })
 }
 
 func configFS(root string, level int) attester.ConfigFSConfig {

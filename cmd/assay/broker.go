@@ -127,7 +127,7 @@ type serverParts struct {
 }
 
 func (a *app) parts(c serveConfig) (*serverParts, error) {
-	tr, err := a.loadAnchors(c.Anchors, c.InsecureSimulator)
+	tr, err := a.loadAnchors(c.Anchors, c.InsecureSimulator, c.AttestationKeys...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type serveConfig struct {
 	TokenKey          string           `toml:"token_key" comment:"Private key that signs results (ES256 for Trustee's clients); empty: token.key in the state directory."`
 	TokenDialect      string           `toml:"token_dialect" comment:"Form of the results that attest answers: trustee, veraison or 03."`
 	Anchors           []string         `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
+	AttestationKeys   []string         `toml:"attestation_keys" comment:"Attestation keys of enrolled TPMs: files with public keys."`
 	Statements        []string         `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
 	Policies          []string         `toml:"policies" comment:"Rego files: package assay.extra adds to the built-in policy, package assay replaces it (docs/policy.md)."`
 	Params            string           `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`

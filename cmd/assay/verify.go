@@ -15,6 +15,7 @@ import (
 	"github.com/assay-tee/assay"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/vtpm"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/tty"
 	"github.com/assay-tee/assay/result/report"
@@ -36,6 +37,7 @@ type verifyFlags struct {
 	provenance []string
 	builds     string
 	anchors    []string
+	aks        []string
 	policies   []string
 	params     string
 	earKey     string
@@ -77,6 +79,7 @@ missing.`,
 	fl.StringArrayVar(&f.provenance, "provenance", nil, "an attestation of how something was built, or of what it measures, from `FILE`; with --provenance-expect (repeatable)")
 	fl.StringVar(&f.builds, "provenance-expect", "", "whom to believe about builds, and what to expect, from a JSON `FILE` (docs/provenance.md)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "whom to believe: `FILE` with a signer's key, certificate or anchor file; a vendor's root certificate replaces the built-in roots (repeatable)")
+	fl.StringArrayVar(&f.aks, "ak", nil, "a TPM's attestation key that you enrolled: `FILE` with a public key (repeatable)")
 	fl.StringArrayVar(&f.policies, "policy", nil, "Rego from `FILE` (docs/policy.md): package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
 	fl.StringVar(&f.earKey, "ear-key", "", "sign the Attestation Result (EAR) with the private key in `FILE`")
@@ -122,7 +125,7 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	trust, err := a.loadAnchors(f.anchors, f.insecure)
+	trust, err := a.loadAnchors(f.anchors, f.insecure, f.aks...)
 	if err != nil {
 		return nil, err
 	}
@@ -280,9 +283,18 @@ type trust struct {
 
 // loadAnchors sorts the anchors: a self-signed CA certificate of a TEE vendor is a hardware root, and naming any means
 // "these and no others"; everything else speaks for statements.
-func (a *app) loadAnchors(files []string, insecure bool) (trust, error) {
+//
+// A TPM's attestation keys are anchors for TPM quotes only: they are the keys of single machines.
+func (a *app) loadAnchors(files []string, insecure bool, aks ...string) (trust, error) {
 	cfg := evidence.AnchorsConfig{AllowSimulatorUnsafe: insecure}
 	var t trust
+	for _, name := range aks {
+		k, err := a.attestationKey(name)
+		if err != nil {
+			return t, err
+		}
+		cfg.Keys = append(cfg.Keys, k)
+	}
 	for _, name := range files {
 		b, err := a.read(name)
 		if err != nil {
@@ -303,6 +315,26 @@ func (a *app) loadAnchors(files []string, insecure bool) (trust, error) {
 	return t, err
 }
 
+// attestationKey reads an enrolled key of a TPM: PEM, DER, or the TPM's own public area, which also says what the key may do.
+func (a *app) attestationKey(name string) (evidence.AnchorKey, error) {
+	b, err := a.read(name)
+	if err != nil {
+		return evidence.AnchorKey{}, err
+	}
+	k := evidence.AnchorKey{TEE: vtpm.Name, Name: filepath.Base(name)}
+	if p, err := vtpm.ParsePublic(b); err == nil {
+		k.Key, k.ID = p.Key, p.Name()
+		return k, fault.Wrap(p.CheckAK(), "--ak %s", name)
+	}
+	if blk, _ := pem.Decode(b); blk != nil {
+		b = blk.Bytes
+	}
+	if k.Key, err = x509.ParsePKIXPublicKey(b); err != nil {
+		return k, fault.New(fault.Malformed, "--ak %s is neither a public key nor a TPM's public area: %w", name, err)
+	}
+	return k, nil
+}
+
 // hardwareRoots returns the certificates in b if one of them is a self-issued root of a TEE vendor: AMD's ARKs, Intel's
 // SGX root. The others in the file are its intermediates.
 func hardwareRoots(b []byte) []*x509.Certificate {
@@ -316,7 +348,7 @@ func hardwareRoots(b []byte) []*x509.Certificate {
 		out = append(out, c)
 		cn := c.Subject.CommonName
 		self := string(c.RawIssuer) == string(c.RawSubject)
-		found = found || self && (strings.HasPrefix(cn, "ARK-") || cn == "Intel SGX Root CA" || evidence.IsSimulated(c))
+		found = found || self && (strings.HasPrefix(cn, "ARK-") || cn == "Intel SGX Root CA" || cn == "EK/AK CA Root" || strings.HasPrefix(cn, "tpm_ek_v1_cloud_host_root") || evidence.IsSimulated(c))
 	}
 	if blk, rest := pem.Decode(b); blk != nil {
 		for ; blk != nil; blk, rest = pem.Decode(rest) {
