@@ -1,8 +1,6 @@
 package tdx
 
 import (
-	"strconv"
-
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence/internal/intel"
 )
@@ -34,6 +32,11 @@ func componentsElement(mkey, name, field string, svn [16]uint8) claim.Element {
 	return claim.Element{Key: intel.Text(mkey), Name: name, Field: field, Values: intel.With(intel.Raw(svn[:]), intel.Ext(intel.KeyTCBCompSVN, intel.CBORComponents(svn)))}
 }
 
+var rtmrNames = [4]struct{ mkey, name, field string }{
+	{"td.rtmr.0", "rtmr_0", "RTMR0 at 328"}, {"td.rtmr.1", "rtmr_1", "RTMR1 at 376"},
+	{"td.rtmr.2", "rtmr_2", "RTMR2 at 424"}, {"td.rtmr.3", "rtmr_3", "RTMR3 at 472"},
+}
+
 func (f *facts) td10() []claim.Element {
 	t := f.td
 	regs := make([]claim.Register, 4)
@@ -54,8 +57,8 @@ func (f *facts) td10() []claim.Element {
 	add("td.mrownerconfig", "mr_owner_config", "MROWNERCONFIG at 280", intel.Raw(t.MROwnerConfig()))
 	add("td.rtmr", "rtmr", "RTMR0 to RTMR3 at 328", claim.Values{Registers: regs})
 	for i, r := range regs { // one by one as well, for expectations of the operator, which name a single value
-		n := strconv.Itoa(i)
-		add("td.rtmr."+n, "rtmr_"+n, "RTMR"+n+" at "+strconv.Itoa(328+48*i), intel.SHA384(r.Digests[0].Value))
+		n := &rtmrNames[i]
+		add(n.mkey, n.name, n.field, claim.Values{Digests: r.Digests})
 	}
 	add("td.reportdata", "report_data", "REPORTDATA at 520", intel.Raw(t.ReportData()))
 	if t.HasTDX15() {
