@@ -58,6 +58,26 @@ func TestTextTellsWhatTheVerdictRestsOn(t *testing.T) {
 	}
 }
 
+// The tree of --explain has all that the JSON form says about a statement: key, hash, anchor with its scope, validity,
+// and both values where the nearest one differs.
+func TestExplainIsWhole(t *testing.T) {
+	r := guest()
+	src := r.Trail[0].Vouchers[0].Source
+	src.TagID, src.TagVersion, src.SHA256, src.SignerKey = "tag-1", 7, strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	src.Scope, src.NotBefore, src.Relaxations = "reference-values about any environment", at, []string{"old-mask"}
+	r.Trail[0].Root, r.Trail[0].Registers = "ARK-Milan", []string{"0"}
+	n := r.Trail[1].Nearest
+	n.Evidence, n.Statement = strings.Repeat("00", 32), strings.Repeat("11", 32)
+	r.Evidence[0].Chain = []report.Link{{Role: "VCEK", Subject: "SEV-VCEK"}, {Role: "ASK", Subject: "SEV-Milan"}, {Role: "ARK", Subject: "ARK-Milan"}}
+	out := text(t, r, report.TextOptions{Explain: true})
+	for _, want := range []string{"└─ ARK ARK-Milan", "   └─ ASK SEV-Milan", "      └─ VCEK SEV-VCEK", `├─ reference-value by "publisher"`, "fw-1 (corim)", "tag-1 version 7",
+		src.SHA256, src.SignerKey, `"publisher"`, src.Scope, "2026-11-24 to 2027-11-24", "old-mask", "└─ authenticated under ARK-Milan", n.Evidence, n.Statement, "registers 0"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}
+
 func TestTextTellsWhyNot(t *testing.T) {
 	r := guest()
 	r.Verdict, r.Evidence[0].Binding.Bound = "none", false

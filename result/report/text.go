@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ func (r *Report) Text(w io.Writer, o TextOptions) error {
 		p.failure(f)
 	}
 	for _, e := range r.Evidence {
-		p.evidence(e)
+		p.evidence(e, o.Explain)
 		p.trail(e.Label, r.Trail, o.Explain)
 	}
 	p.reasons(r)
@@ -72,7 +73,7 @@ func (p *printer) failure(f Failure) {
 	p.line("  %s", p.s.Dim(f.Why))
 }
 
-func (p *printer) evidence(e Evidence) {
+func (p *printer) evidence(e Evidence, explain bool) {
 	p.line("")
 	head := p.s.Bold(e.Label)
 	if e.Product != "" {
@@ -83,7 +84,10 @@ func (p *printer) evidence(e Evidence) {
 	}
 	p.line("%s", head)
 	p.field("root", fmt.Sprintf("%s, %s, sha256 %s", e.Root.Name, e.Root.Source, short(e.Root.SHA256.Text())))
-	if len(e.Chain) > 0 {
+	switch {
+	case explain:
+		p.chain(e.Chain)
+	case len(e.Chain) > 0:
 		l := e.Chain[0]
 		p.field("key", fmt.Sprintf("%s, valid %s to %s", l.Role, day(l.NotBefore), day(l.NotAfter)))
 	}
@@ -102,6 +106,17 @@ func (p *printer) evidence(e Evidence) {
 	}
 }
 
+// chain is the path from the root down to the key that signed the evidence.
+func (p *printer) chain(links []Link) {
+	for i, l := range slices.Backward(links) {
+		what := l.Role
+		if l.Subject != "" {
+			what += " " + l.Subject
+		}
+		p.line("  %s%s%s", strings.Repeat("   ", len(links)-1-i), "└─ "+what, p.s.Dim(fmt.Sprintf(", valid %s to %s, sha256 %s", day(l.NotBefore), day(l.NotAfter), short(l.SHA256.Text()))))
+	}
+}
+
 func (p *printer) field(name, value string) { p.line("  %-12s %s", name, value) }
 
 func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
@@ -113,15 +128,13 @@ func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
 		switch {
 		case t.Accepted:
 			p.line("  %s %s", p.s.Green("✓"), p.s.Bold(t.Claim)+p.value(t, explain))
-			for _, v := range t.Vouchers {
-				p.line("      %s", voucher(v))
-				for _, pr := range v.Provenance {
-					p.provenance(pr, explain)
-				}
-			}
+			p.vouchers(t, explain)
 		case t.Nearest != nil:
 			p.line("  %s %s", p.s.Red("✗"), p.s.Bold(t.Claim)+p.value(t, explain))
 			p.line("      %s", t.Nearest.Why)
+			if explain {
+				p.nearest(t.Nearest)
+			}
 		case explain:
 			p.line("  %s %s", p.s.Dim("·"), t.Claim+p.value(t, true))
 		default:
@@ -130,6 +143,72 @@ func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
 	}
 	if open > 0 {
 		p.line("  %s", p.s.Dim(fmt.Sprintf("· %d further claims, authentic, that no statement speaks of (--explain lists them)", open)))
+	}
+}
+
+// vouchers are the branches below an accepted claim; with explain each has its signer, anchor and validity as leaves.
+func (p *printer) vouchers(t appraise.Entry, explain bool) {
+	if explain && len(t.Registers) > 0 {
+		p.line("      %s", p.s.Dim("for the registers "+strings.Join(t.Registers, ", ")))
+	}
+	for _, v := range t.Vouchers {
+		if !explain || v.Source == nil {
+			p.line("      %s", voucher(v))
+		} else {
+			p.line("      ├─ %s by %q", v.Relation, v.Signer)
+			p.source(v.Source)
+		}
+		if v.Source != nil {
+			for _, pr := range v.Provenance {
+				p.provenance(pr, explain)
+			}
+		}
+	}
+	if explain && t.Root != "" {
+		p.line("      └─ authenticated under %s", t.Root)
+	}
+}
+
+// nearest is the statement that came nearest, with both values whole.
+func (p *printer) nearest(n *appraise.Nearest) {
+	leaf := func(name, value string) { p.line("      │  %s %s", p.s.Dim(fmt.Sprintf("%-10s", name)), value) }
+	p.line("      ├─ %s differs", n.What)
+	leaf("evidence", n.Evidence)
+	leaf("statement", n.Statement)
+	if n.Source != nil {
+		p.line("      └─ nearest statement, by %q", n.Signer)
+		p.source(n.Source)
+	}
+}
+
+// source says what a statement is, who signed it, and whom that rests on.
+func (p *printer) source(s *endorse.Source) {
+	leaf := func(name, format string, args ...any) {
+		p.line("      │  %s %s", p.s.Dim(fmt.Sprintf("%-10s", name)), fmt.Sprintf(format, args...))
+	}
+	if s.ID != "" {
+		leaf("statement", "%s (%s)", s.ID, s.Kind)
+	}
+	if s.TagID != "" {
+		leaf("tag", "%s version %d", s.TagID, s.TagVersion)
+	}
+	if s.SHA256 != "" {
+		leaf("sha256", "%s", s.SHA256)
+	}
+	if s.SignerKey != "" {
+		leaf("signed by", "key %s", s.SignerKey)
+	}
+	if s.Anchor != "" {
+		leaf("anchor", "%q", s.Anchor)
+	}
+	if s.Scope != "" {
+		leaf("scope", "%s", s.Scope)
+	}
+	if !s.NotBefore.IsZero() || !s.NotAfter.IsZero() {
+		leaf("valid", "%s to %s", day(s.NotBefore), day(s.NotAfter))
+	}
+	for _, r := range s.Relaxations {
+		leaf("relaxed", "%s", r)
 	}
 }
 
