@@ -275,7 +275,7 @@ func (a *app) seVerify(ctx context.Context, trust seTrust, input, hdr, arpkFile,
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, nil, nil, nil, nil, []endorse.Expectation{{Name: "image_hdr_tags", Values: [][]byte{h.Tags[:]}}})
+	set, err := a.admit(at, nil, nil, nil, nil, spoken{localOperator, []endorse.Expectation{{Name: "image_hdr_tags", Values: [][]byte{h.Tags[:]}}}})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const localOperator = "local operator"
 // admit makes the endorsement set of one run: signed statements under the anchors, unsigned ones on the operator's own
 // word, and the operator's expectations; builds are linked to the statements whose artefacts they made. A statement that
 // is refused ends the run with its reason; it is not passed over, since the operator counts on it.
-func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, builds []*provenance.Verdict, expect ...[]endorse.Expectation) (*endorse.Set, error) {
+func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []string, builds []*provenance.Verdict, expect ...spoken) (*endorse.Set, error) {
 	b, err := endorse.NewBuilder(endorse.Config{Time: at, Anchors: signers, Profiles: profiles.All(), Forms: statementForms()})
 	if err != nil {
 		return nil, err
@@ -52,11 +52,11 @@ func (a *app) admit(at time.Time, signers []*endorse.Anchor, signed, unsigned []
 			return nil, fault.Wrap(err, "unsigned statement %s", name)
 		}
 	}
-	for _, together := range expect {
-		if len(together) == 0 {
+	for _, x := range expect {
+		if len(x.expect) == 0 {
 			continue
 		}
-		if err := b.Local(localOperator, "", together); err != nil {
+		if err := b.Local(x.by, "", x.expect); err != nil {
 			return nil, err
 		}
 	}
@@ -94,13 +94,13 @@ func inNamesOf(tee string, expect []endorse.Expectation) []endorse.Expectation {
 
 // ofAttesters says which expectations count together. Claims of layered evidence are those of several attesters, and
 // what is expected together must be in one; so there each expectation stands for itself. None may fail either way.
-func ofAttesters(tee string, expect []endorse.Expectation) [][]endorse.Expectation {
+func ofAttesters(tee string, expect []endorse.Expectation) []spoken {
 	if tee != oak.Name {
-		return [][]endorse.Expectation{expect}
+		return []spoken{{localOperator, expect}}
 	}
-	out := make([][]endorse.Expectation, len(expect))
+	out := make([]spoken, len(expect))
 	for i := range expect {
-		out[i] = expect[i : i+1]
+		out[i] = spoken{localOperator, expect[i : i+1]}
 	}
 	return out
 }

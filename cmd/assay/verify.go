@@ -15,6 +15,7 @@ import (
 	"github.com/assay-tee/assay"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/evidence/oak"
 	"github.com/assay-tee/assay/evidence/vtpm"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/tty"
@@ -75,7 +76,7 @@ missing.`,
 	fl.StringVar(&f.reportData, "report-data", "", "the `HEX` bytes that the evidence must carry as report data")
 	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value of your own, as `NAME=HEX` (measurement, host_data, …; repeatable; a name may repeat)")
 	fl.StringArrayVar(&f.statements, "statement", nil, "a signed statement from `FILE`: a CoRIM, or a launch endorsement of Google Compute Engine (repeatable)")
-	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM from `FILE` that nobody signed, on your own word (repeatable)")
+	fl.StringArrayVar(&f.unsigned, "unsigned-statement", nil, "a CoRIM, or Oak's ReferenceValues, from `FILE` that nobody signed, on your own word (repeatable)")
 	fl.StringArrayVar(&f.provenance, "provenance", nil, "an attestation of how something was built, or of what it measures, from `FILE`; with --provenance-expect (repeatable)")
 	fl.StringVar(&f.builds, "provenance-expect", "", "whom to believe about builds, and what to expect, from a JSON `FILE` (docs/provenance.md)")
 	fl.StringArrayVar(&f.anchors, "anchor", nil, "whom to believe: `FILE` with a signer's key, certificate or anchor file; a vendor's root certificate replaces the built-in roots (repeatable)")
@@ -157,10 +158,6 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.admit(at, trust.signers, f.statements, f.unsigned, builds, ofAttesters(tee, inNamesOf(tee, expect))...)
-	if err != nil {
-		return nil, err
-	}
 	var log []byte
 	if f.eventLog != "" {
 		if log, err = a.read(f.eventLog); err != nil {
@@ -174,6 +171,19 @@ func (a *app) appraiseFiles(cmd *cobra.Command, f verifyFlags, args []string, at
 			ev.EventLog = log
 		}
 		subs[i] = assay.Submission{Evidence: ev, Binding: binding}
+	}
+	words, unsigned := ofAttesters(tee, inNamesOf(tee, expect)), f.unsigned
+	if tee == oak.Name {
+		given := append(coll.Given(), certs...)
+		rest, said, err := a.oakReferences(ctx, v, at, unsigned, given, subs[0])
+		if err != nil {
+			return report.FromError(at, strings.Join(args, " "), err), err
+		}
+		words, unsigned = append(words, said...), rest
+	}
+	set, err := a.admit(at, trust.signers, f.statements, unsigned, builds, words...)
+	if err != nil {
+		return nil, err
 	}
 	o, err := v.Verify(ctx, at, set, subs...)
 	if err != nil {

@@ -30,6 +30,8 @@ type Params struct {
 	SE SE `json:"se"`
 	// TPM holds the settings for TPM quotes, also those of Azure.
 	TPM TPM `json:"tpm"`
+	// Oak holds the settings for Project Oak's layers.
+	Oak Oak `json:"oak"`
 	// Custom is handed to the operator's own policies as it is; a JSON object.
 	Custom json.RawMessage `json:"custom"`
 }
@@ -66,6 +68,11 @@ type SNP struct {
 	IDKeyDigests     []string `json:"id_key_digests"`     // if any: ID_KEY_DIGEST must be one of them
 	AuthorKeyDigests []string `json:"author_key_digests"` // if any: AUTHOR_KEY_DIGEST must be one of them
 	HostData         []string `json:"host_data"`          // if any: HOST_DATA must be one of them
+}
+
+// Oak are the settings of builtin/oak.rego.
+type Oak struct {
+	Skip []string `json:"skip"` // claims of layers, by name, that nobody need vouch for ("container"); never the kernel
 }
 
 // Status are the settings of builtin/status.rego: what a publisher says, for a short time, about what was launched.
