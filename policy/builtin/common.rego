@@ -17,11 +17,11 @@ assertion contains {"attester": a.label, "member": "executables", "value": 3} if
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "not-vouched", "claim": name,
-	"what": sprintf("nobody vouches for %s %v", [name, launched(a, name)]),
+	"what": sprintf("nobody vouches for %s %v", [name, said(a, name)]),
 	"why": "the evidence is authentic, but no statement by somebody you trust speaks of what was launched",
 	"next": sprintf(
 		"if you know this value to be good, say --expect %s=%v; otherwise give the statement of whoever built the image, and the key of its signer: --statement FILE --anchor KEY",
-		[name, launched(a, name)],
+		[name, said(a, name)],
 	),
 } if {
 	some a in input.attesters
@@ -32,7 +32,7 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "not-vouched", "claim": name,
-	"what": nearest_text(name, launched(a, name), n),
+	"what": nearest_text(name, said(a, name), n),
 	"why": sprintf("nearest is %s by %q: %s", [statement_name(n), n.signer, n.why]),
 	"next": "compare what was launched with what was built; if the image is new, ask its builder for a statement about it",
 } if {
@@ -44,7 +44,11 @@ finding contains {
 }
 
 # A finding whose text were undefined would not be made, so that evidence without the claim would be affirmed.
-launched(a, name) := object.get(a.claims, name, "(not in the evidence)")
+# What stands as an argument under "not" is evaluated before it: were it undefined, the whole rule would be. So claims that
+# are compared under "not" are looked up with claimed, and null is equal to, in and at least nothing that is asked for.
+claimed(a, path) := object.get(a.claims, path, null)
+
+said(a, name) := object.get(a.claims, name, "(not in the evidence)")
 
 nearest_text(name, value, n) := sprintf("%s %v is not what the nearest statement asks for", [name, value]) if n.what == name
 

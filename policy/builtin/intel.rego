@@ -29,7 +29,7 @@ intel_tcb_accepted(a) if {
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": intel_status_value(a), "code": "tcb-status", "claim": "tcb_status",
-	"what": sprintf("Intel calls this TCB %v (as of %v, advisories %v)", [a.claims.tcb_status, a.claims.tcb_date, a.claims.advisory_ids]),
+	"what": sprintf("Intel calls this TCB %v (as of %v, advisories %v)", [said(a, "tcb_status"), said(a, "tcb_date"), said(a, "advisory_ids")]),
 	"why": intel_status_why(a),
 	"next": sprintf(
 		"update firmware, BIOS settings or TDX module of the machine; to accept this status, list it in the parameter %s.accepted_tcb_status and each advisory in %s.allowed_advisories",
@@ -66,26 +66,31 @@ finding contains {
 # "Up to date" is relative to an evaluation number: an attacker replays documents of a lower one (section 26, item 8).
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "evaluation-number", "claim": "tcb_eval_num",
-	"what": sprintf("the TCB was evaluated under number %v, at least %d is wanted", [a.claims.tcb_eval_num, least]),
+	"what": sprintf("the TCB was evaluated under number %v, at least %d is wanted", [said(a, "tcb_eval_num"), least]),
 	"why": sprintf("the parameter %s.min_evaluation_number asks for it; older documents call older firmware up to date", [a.tee]),
 	"next": "give newer collateral, or let it be fetched",
 } if {
 	some a in intel_attesters
 	least := intel_params(a).min_evaluation_number
-	not a.claims.tcb_eval_num >= least
+	least > 0
+	not claimed(a, "tcb_eval_num") >= least
 }
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "tcb-date", "claim": "tcb_date",
-	"what": sprintf("the TCB level is of %v, wanted is %s or later", [a.claims.tcb_date, least]),
+	"what": sprintf("the TCB level is of %v, wanted is %s or later", [said(a, "tcb_date"), least]),
 	"why": sprintf("the parameter %s.min_tcb_date asks for it", [a.tee]),
 	"next": "update the firmware of the machine",
 } if {
 	some a in intel_attesters
 	least := intel_params(a).min_tcb_date
 	least != ""
-	not time.parse_rfc3339_ns(a.claims.tcb_date) >= time.parse_rfc3339_ns(least)
+	not intel_date(a) >= time.parse_rfc3339_ns(least)
 }
+
+intel_date(a) := time.parse_rfc3339_ns(a.claims.tcb_date) if is_string(a.claims.tcb_date)
+
+else := null
 
 # ---- the platform ------------------------------------------------------------------------------------------------
 
@@ -98,22 +103,22 @@ finding contains {
 	some name in ["dynamic_platform", "cached_keys", "smt_enabled"]
 	some a in intel_attesters
 	intel_params(a)[sprintf("deny_%s", [name])]
-	not object.get(a.claims.pck, name, null) == false
+	not claimed(a, ["pck", name]) == false
 }
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 97, "code": "fmspc", "claim": "pck",
-	"what": sprintf("platforms of FMSPC %v are not among those allowed", [a.claims.pck.fmspc]),
+	"what": sprintf("platforms of FMSPC %v are not among those allowed", [object.get(a.claims, ["pck", "fmspc"], "(not in the evidence)")]),
 	"why": sprintf("the parameter %s.fmspc_allow lists them", [a.tee]),
 } if {
 	some a in intel_attesters
 	allow := intel_params(a).fmspc_allow
 	count(allow) > 0
-	not a.claims.pck.fmspc in allow
+	not claimed(a, ["pck", "fmspc"]) in allow
 }
 
 # A machine is known by its platform instance id, or by its PPID where it has none.
-intel_machine(a) := object.get(a.claims.pck, "platform_instance_id", a.claims.pck.ppid)
+intel_machine(a) := object.get(a.claims, ["pck", "platform_instance_id"], object.get(a.claims, ["pck", "ppid"], "(not in the evidence)"))
 
 assertion contains {"attester": a.label, "member": "instance-identity", "value": 2} if {
 	some a in intel_attesters
@@ -144,7 +149,7 @@ finding contains {
 # Claims that only have to be one of a list, where the operator gave one.
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 96, "code": "not-listed", "claim": name,
-	"what": sprintf("%s %v is not among those allowed", [name, a.claims[name]]),
+	"what": sprintf("%s %v is not among those allowed", [name, said(a, name)]),
 	"why": sprintf("the parameter %s.%s lists them", [a.tee, param]),
 } if {
 	some [name, param] in [
@@ -155,5 +160,5 @@ finding contains {
 	some a in intel_attesters
 	allowed := intel_params(a)[param]
 	count(allowed) > 0
-	not a.claims[name] in allowed
+	not claimed(a, name) in allowed
 }

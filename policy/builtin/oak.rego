@@ -28,7 +28,7 @@ oak_rootless(a) if "oak-software-root" in a.unsafe
 # What each layer measured must be vouched for: an unvouched layer below a vouched one could do anything in its name.
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "layer-not-vouched", "claim": name,
-	"what": sprintf("nobody vouches for %s %v", [name, a.claims[name]]),
+	"what": sprintf("nobody vouches for %s %v", [name, said(a, name)]),
 	"why": "each layer decides what the next one is; one that nobody vouches for makes all above it worthless",
 	"next": sprintf("say --expect %s=HEX, or --expect %s=HEX for the whole event, or give a statement about it", [name, event]),
 } if {
@@ -53,7 +53,7 @@ oak_executables := [
 # What CB's readable events measured, wherever they stand.
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "layer-not-vouched", "claim": name,
-	"what": sprintf("nobody vouches for %s %v", [name, a.claims[name]]),
+	"what": sprintf("nobody vouches for %s %v", [name, said(a, name)]),
 	"why": "each layer decides what the next one is; one that nobody vouches for makes all above it worthless",
 	"next": sprintf("say --expect %s=HEX, or --expect event_%d=HEX for the whole event, or give a statement about it", [name, i]),
 } if {
@@ -74,7 +74,7 @@ oak_cb_executables := {
 # CB's events are opaque: nothing but the digest of the event says what is in it.
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "layer-not-vouched", "claim": name,
-	"what": sprintf("nobody vouches for %s %v, of type %s", [name, a.claims[name], event.type]),
+	"what": sprintf("nobody vouches for %s %v, of type %s", [name, said(a, name), event.type]),
 	"why": "what the event says is not public; only its digest can be compared",
 	"next": sprintf("say --expect %s=HEX, or give a statement about it", [name]),
 } if {
@@ -98,7 +98,7 @@ oak_readable(type) if type in {sprintf("oak.attestation.v1.%s", [n]) | some n in
 # Machine shape and configuration are values that a relying party may expect; they are told, and hold nothing up.
 finding contains {
 	"attester": a.label, "status": "affirming", "code": "layer-skipped", "claim": name,
-	"what": sprintf("nobody vouches for %s %v; this policy does not ask for it", [name, a.claims[name]]),
+	"what": sprintf("nobody vouches for %s %v; this policy does not ask for it", [name, said(a, name)]),
 	"why": "it depends on the shape of the machine or on its configuration",
 } if {
 	some a in oak_attesters

@@ -38,10 +38,10 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "instance-identity", "value": 97, "code": "unknown-guest", "claim": "cuid",
-	"what": sprintf("the guest %s is not one of those that are expected", [a.claims.cuid]),
+	"what": sprintf("the guest %s is not one of those that are expected", [said(a, "cuid")]),
 	"next": "add its configuration UID to the parameter se.cuids",
 } if {
 	count(se_params.cuids) > 0
 	some a in se_attesters
-	not a.claims.cuid in se_params.cuids
+	not claimed(a, "cuid") in se_params.cuids
 }

@@ -20,7 +20,7 @@ finding contains {
 	"what": "the evidence lacks a claim that this policy must see (attributes)",
 } if {
 	some a in sgx_attesters
-	not sgx_complete(a.claims.attributes)
+	not sgx_complete(claimed(a, "attributes"))
 }
 
 sgx_complete(t) if {
@@ -60,20 +60,20 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 33, "code": "isv-svn", "claim": "isv_svn",
-	"what": sprintf("the enclave has security version %v, at least %d is wanted", [a.claims.isv_svn, sgx_params.min_isv_svn]),
+	"what": sprintf("the enclave has security version %v, at least %d is wanted", [said(a, "isv_svn"), sgx_params.min_isv_svn]),
 	"next": "launch a newer enclave",
 } if {
 	sgx_params.min_isv_svn > 0
 	some a in sgx_attesters
-	not a.claims.isv_svn >= sgx_params.min_isv_svn
+	not claimed(a, "isv_svn") >= sgx_params.min_isv_svn
 }
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 96, "code": "isv-prod-id", "claim": "isv_prod_id",
-	"what": sprintf("the enclave is product %v of its signer", [a.claims.isv_prod_id]),
+	"what": sprintf("the enclave is product %v of its signer", [said(a, "isv_prod_id")]),
 	"why": "the parameter sgx.isv_prod_ids lists those allowed",
 } if {
 	count(sgx_params.isv_prod_ids) > 0
 	some a in sgx_attesters
-	not a.claims.isv_prod_id in sgx_params.isv_prod_ids
+	not claimed(a, "isv_prod_id") in sgx_params.isv_prod_ids
 }

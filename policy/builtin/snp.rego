@@ -51,12 +51,12 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 96, "code": "vmpl", "claim": "vmpl",
-	"what": snp_vmpl_text(a.claims.vmpl),
+	"what": snp_vmpl_text(claimed(a, "vmpl")),
 	"why": sprintf("this policy wants a report from VMPL %v; other levels share the measurement, but not the trust", [snp_params.vmpl]),
 	"next": "attest from the level that you trust, or name the level in the parameter snp.vmpl",
 } if {
 	some a in snp_attesters
-	not a.claims.vmpl in snp_params.vmpl
+	not claimed(a, "vmpl") in snp_params.vmpl
 }
 
 snp_vmpl_text(v) := "the host asked for this report, not the guest" if v == 4294967295
@@ -87,7 +87,7 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "provisional-firmware", "claim": "committed_version",
-	"what": sprintf("firmware %s is provisional: committed is only %s", [a.claims.current_version, a.claims.committed_version]),
+	"what": sprintf("firmware %s is provisional: committed is only %s", [said(a, "current_version"), said(a, "committed_version")]),
 	"why": "the host can go back to the older firmware after this appraisal",
 	"next": "have the host commit the firmware (SNP_COMMIT), or set the parameter snp.allow_provisional_firmware",
 } if {
@@ -105,5 +105,5 @@ finding contains {
 	not snp_params.allow_masked_chip_id
 	some a in snp_attesters
 	"chip_id_masked" in a.notes
-	not a.claims.signing_key == "vlek"
+	not claimed(a, "signing_key") == "vlek"
 }

@@ -18,7 +18,7 @@ finding contains {
 	some want, names in {true: snp_params.policy_set, false: snp_params.policy_clear}
 	some name in names
 	some a in snp_attesters
-	not a.claims.policy[name] == want
+	not claimed(a, ["policy", name]) == want
 }
 
 finding contains {
@@ -30,17 +30,17 @@ finding contains {
 	some want, names in {true: snp_params.platform_set, false: snp_params.platform_clear}
 	some name in names
 	some a in snp_attesters
-	not a.claims.platform_info[name] == want
+	not claimed(a, ["platform_info", name]) == want
 }
 
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 36, "code": "report-version", "claim": "version",
-	"what": sprintf("the report has version %v, at least %v is wanted", [a.claims.version, snp_params.min_report_version]),
+	"what": sprintf("the report has version %v, at least %v is wanted", [said(a, "version"), snp_params.min_report_version]),
 	"next": "run on a machine with newer firmware",
 } if {
 	snp_params.min_report_version > 0
 	some a in snp_attesters
-	not a.claims.version >= snp_params.min_report_version
+	not claimed(a, "version") >= snp_params.min_report_version
 }
 
 # Components are compared one by one: a higher microcode level must not hide an older SNP firmware.
@@ -61,16 +61,18 @@ snp_component(a, which, component) := object.get(a.claims, [sprintf("%s_tcb", [w
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "firmware-floor", "claim": "committed_version",
-	"what": sprintf("committed firmware is %s, at least %d.%d.%d is wanted", [a.claims.committed_version, f.major, f.minor, f.build]),
+	"what": sprintf("committed firmware is %s, at least %d.%d.%d is wanted", [said(a, "committed_version"), f.major, f.minor, f.build]),
 	"why": sprintf("the parameter snp.firmware_floor for %s asks for it", [a.product]),
 	"next": "update the firmware of the machine and have the host commit it",
 } if {
 	some a in snp_attesters
 	f := snp_params.firmware_floor[a.product]
-	not snp_version(a.claims.committed_version) >= [f.major, f.minor, f.build]
+	not snp_version(claimed(a, "committed_version")) >= [f.major, f.minor, f.build]
 }
 
-snp_version(s) := [to_number(n) | some n in split(s, ".")]
+snp_version(s) := [to_number(n) | some n in split(s, ".")] if is_string(s)
+
+else := null
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 97, "code": "no-floor",
@@ -86,14 +88,14 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "mitigations", "claim": name,
-	"what": sprintf("%s is %v, bits %d must be set", [name, a.claims[name], mask]),
+	"what": sprintf("%s is %v, bits %d must be set", [name, said(a, name), mask]),
 	"why": "the firmware has not verified every mitigation that the parameters ask for; reports below version 5 cannot say",
 	"next": "update the firmware of the machine",
 } if {
 	some name, mask in {"launch_mit_vector": snp_params.launch_mitigations, "current_mit_vector": snp_params.current_mitigations}
 	mask > 0
 	some a in snp_attesters
-	not snp_has_bits(a.claims[name], mask)
+	not snp_has_bits(claimed(a, name), mask)
 }
 
 snp_has_bits(v, mask) if {
@@ -109,7 +111,7 @@ finding contains {
 } if {
 	snp_params.require_crl
 	some a in snp_attesters
-	not a.claims.crl.status == "good"
+	not claimed(a, ["crl", "status"]) == "good"
 }
 
 finding contains {
@@ -120,33 +122,33 @@ finding contains {
 } if {
 	snp_params.deny_vlek
 	some a in snp_attesters
-	not a.claims.signing_key == "vcek"
+	not claimed(a, "signing_key") == "vcek"
 }
 
 finding contains {
 	"attester": a.label, "member": "instance-identity", "value": 97, "code": "csp", "claim": "csp_id",
-	"what": sprintf("the report is signed by the key of provider %v", [a.claims.csp_id]),
+	"what": sprintf("the report is signed by the key of provider %v", [said(a, "csp_id")]),
 	"why": "it is not among the providers in the parameter snp.csps",
 } if {
 	count(snp_params.csps) > 0
 	some a in snp_attesters
 	a.claims.signing_key == "vlek"
-	not a.claims.csp_id in snp_params.csps
+	not claimed(a, "csp_id") in snp_params.csps
 }
 
 finding contains {
 	"attester": a.label, "member": "instance-identity", "value": 97, "code": "chip-unknown", "claim": "chip_id",
-	"what": sprintf("chip %v is not in the register of the fleet", [a.claims.chip_id]),
+	"what": sprintf("chip %v is not in the register of the fleet", [said(a, "chip_id")]),
 	"next": "add it to the parameter snp.chip_allow if it is yours",
 } if {
 	count(snp_params.chip_allow) > 0
 	some a in snp_attesters
-	not a.claims.chip_id in snp_params.chip_allow
+	not claimed(a, "chip_id") in snp_params.chip_allow
 }
 
 finding contains {
 	"attester": a.label, "member": "instance-identity", "value": 96, "code": "chip-denied", "claim": "chip_id",
-	"what": sprintf("chip %s is withdrawn", [a.claims.chip_id]),
+	"what": sprintf("chip %s is withdrawn", [said(a, "chip_id")]),
 	"why": "it is in the parameter snp.chip_deny",
 } if {
 	some chip in snp_params.chip_deny
@@ -156,7 +158,7 @@ finding contains {
 
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 96, "code": code, "claim": name,
-	"what": sprintf("%s %v is not among those allowed", [name, a.claims[name]]),
+	"what": sprintf("%s %v is not among those allowed", [name, said(a, name)]),
 	"why": sprintf("the parameter snp.%s lists them", [param]),
 } if {
 	some [name, param, code] in [
@@ -165,15 +167,15 @@ finding contains {
 	]
 	count(snp_params[param]) > 0
 	some a in snp_attesters
-	not a.claims[name] in snp_params[param]
+	not claimed(a, name) in snp_params[param]
 }
 
 finding contains {
 	"attester": a.label, "member": "executables", "value": 32, "code": "guest-svn", "claim": "guest_svn",
-	"what": sprintf("the guest has security version %v, at least %d is wanted", [a.claims.guest_svn, snp_params.min_guest_svn]),
+	"what": sprintf("the guest has security version %v, at least %d is wanted", [said(a, "guest_svn"), snp_params.min_guest_svn]),
 	"next": "launch a newer image",
 } if {
 	snp_params.min_guest_svn > 0
 	some a in snp_attesters
-	not a.claims.guest_svn >= snp_params.min_guest_svn
+	not claimed(a, "guest_svn") >= snp_params.min_guest_svn
 }

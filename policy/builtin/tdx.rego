@@ -22,7 +22,7 @@ finding contains {
 	"what": "the evidence lacks a claim that this policy must see (td_attributes)",
 } if {
 	some a in tdx_attesters
-	not tdx_complete(a.claims.td_attributes)
+	not tdx_complete(claimed(a, "td_attributes"))
 }
 
 tdx_complete(t) if {
@@ -67,7 +67,7 @@ finding contains {
 # Bits that nobody here knows may affect security (section 4).
 finding contains {
 	"attester": a.label, "member": "configuration", "value": 96, "code": "attributes-unknown", "claim": "td_attributes",
-	"what": sprintf("TDATTRIBUTES %v has bits that are not known here", [a.claims.td_attributes.raw]),
+	"what": sprintf("TDATTRIBUTES %v has bits that are not known here", [object.get(a.claims, ["td_attributes", "raw"], "(not in the evidence)")]),
 	"next": "find out what they mean; to let them pass, set the parameter tdx.allow_unknown_attributes",
 } if {
 	not tdx_params.allow_unknown_attributes
@@ -110,18 +110,19 @@ finding contains {
 # Components are compared one by one; the operator's floor is 16 bytes in hex, in the order of TEE_TCB_SVN.
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "tee-tcb-svn", "claim": "tee_tcb_svn",
-	"what": sprintf("TEE_TCB_SVN is %v, at least %s is wanted in each byte", [a.claims.tee_tcb_svn, floor]),
+	"what": sprintf("TEE_TCB_SVN is %v, at least %s is wanted in each byte", [said(a, "tee_tcb_svn"), floor]),
 	"why": "the parameter tdx.min_tee_tcb_svn asks for it",
 	"next": "update the TDX module of the machine, and launch the TD again",
 } if {
 	floor := lower(tdx_params.min_tee_tcb_svn)
 	floor != ""
 	some a in tdx_attesters
-	not tdx_at_least(a.claims.tee_tcb_svn, floor)
+	not tdx_at_least(claimed(a, "tee_tcb_svn"), floor)
 }
 
 # Two hexadecimal digits of equal length compare as their numbers.
 tdx_at_least(have, want) if {
+	is_string(have)
 	count(have) == 32
 	count(want) == 32
 	every i in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] { substring(have, i * 2, 2) >= substring(want, i * 2, 2) }

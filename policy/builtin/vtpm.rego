@@ -40,7 +40,7 @@ finding contains {
 } if {
 	some a in tpm_attesters
 	a.tee in tpm_azure
-	not tpm_cpu_opaque(a.claims.cpu)
+	not tpm_cpu_opaque(claimed(a, "cpu"))
 }
 
 # A TPM by itself is a device beside the machine that it speaks of: it protects no memory, and quotes what it is told.
@@ -73,7 +73,7 @@ tpm_binding_safe(c) if {
 finding contains {
 	"attester": a.label, "member": "hardware", "value": 32, "code": "bare-tpm", "claim": "ak_trust",
 	"what": "nothing but a TPM vouches for this machine",
-	"why": sprintf("its attestation key is trusted by %q; no CPU is known to protect its memory and to keep the guest from naming a key of its own", [a.claims.ak_trust]),
+	"why": sprintf("its attestation key is trusted by %q; no CPU is known to protect its memory and to keep the guest from naming a key of its own", [said(a, "ak_trust")]),
 	"next": "if a TPM is enough for your purpose, set the parameter tpm.allow_bare; a key that the CPU's report names counts where a statement endorses the build as binding-safe",
 } if {
 	some a in tpm_attesters
@@ -153,5 +153,5 @@ finding contains {
 	count(tpm_params.vm_allow) > 0
 	some a in tpm_attesters
 	a.tee in tpm_azure
-	not a.claims.vm_configuration.vm_unique_id in tpm_params.vm_allow
+	not claimed(a, ["vm_configuration", "vm_unique_id"]) in tpm_params.vm_allow
 }

@@ -3,6 +3,8 @@ package rego_test
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/assay-tee/assay/appraise"
@@ -11,6 +13,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/evidencetest"
 	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/policy/builtin"
 	"github.com/assay-tee/assay/policy/rego"
 )
 
@@ -113,5 +116,70 @@ func TestLaunchClaimThatIsNotThere(t *testing.T) {
 	}
 	if c := expecting(t, p, []string{"kernel"}, oak("kernel"), oak("event_0")); c.Tier == claim.TierAffirming {
 		t.Error("an attester was affirmed on the strength of another's kernel")
+	}
+}
+
+// What an operator demands of a claim is not met by evidence that lacks it.
+func TestDemandsOnClaimsThatAreNotThere(t *testing.T) {
+	pcf := claim.Object{member("pcf", claim.O(member("dump_allowed", claim.B(false))))}
+	attributes := claim.Object{member("tcb_status", claim.S("UpToDate")), member("advisory_ids", claim.L()),
+		member("attributes", claim.O(member("debug", claim.B(false)), member("init", claim.B(true)), member("provision_key", claim.B(false)), member("einittoken_key", claim.B(false))))}
+	td := claim.Object{member("tcb_status", claim.S("UpToDate")), member("advisory_ids", claim.L()),
+		member("td_attributes", claim.O(member("debug", claim.B(false)), member("under_debug", claim.B(false)), member("septve_disable", claim.B(true)),
+			member("migratable", claim.B(false)), member("perfmon", claim.B(false)), member("unknown_bits", claim.U(0))))}
+	for _, tc := range []struct {
+		name, tee, launch string
+		claims            claim.Object
+		demand            func(*rego.Params)
+	}{
+		{"a policy bit that does not exist", "snp", "", nil, func(p *rego.Params) { p.SNP.PolicySet = []string{"debgu"} }},
+		{"a policy bit that does not exist and must be clear", "snp", "", nil, func(p *rego.Params) { p.SNP.PolicyClear = []string{"smtt"} }},
+		{"a platform bit that does not exist", "snp", "", nil, func(p *rego.Params) { p.SNP.PlatformSet = []string{"ecc"} }},
+		{"chip_id", "snp", "", nil, func(p *rego.Params) { p.SNP.ChipAllow = []string{"01"} }},
+		{"host_data", "snp", "", nil, func(p *rego.Params) { p.SNP.HostData = []string{"01"} }},
+		{"crl", "snp", "", nil, func(p *rego.Params) { p.SNP.RequireCRL = true }},
+		{"signing_key", "snp", "", nil, func(p *rego.Params) { p.SNP.DenyVLEK = true }},
+		{"version", "snp", "", nil, func(p *rego.Params) { p.SNP.MinReportVersion = 2 }},
+		{"guest_svn", "snp", "", nil, func(p *rego.Params) { p.SNP.MinGuestSVN = 1 }},
+		{"launch_mit_vector", "snp", "", nil, func(p *rego.Params) { p.SNP.LaunchMitigations = 1 }},
+		{"cuid", "se", "image_hdr_tags", pcf, func(p *rego.Params) { p.SE.CUIDs = []string{"01"} }},
+		{"isv_svn", "sgx", "mr_enclave", attributes, func(p *rego.Params) { p.SGX.MinISVSVN = 1 }},
+		{"isv_prod_id", "sgx", "mr_enclave", attributes, func(p *rego.Params) { p.SGX.ISVProdIDs = []uint16{1} }},
+		{"mr_signer", "sgx", "mr_enclave", attributes, func(p *rego.Params) { p.SGX.MRSigner = []string{"01"} }},
+
+		{"fmspc", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.FMSPCAllow = []string{"01"} }},
+		{"platform", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.PlatformAllow = []string{"01"} }},
+		{"tcb_eval_num", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.MinEvaluationNum = 1 }},
+		{"mr_seam", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.MRSEAM = []string{"01"} }},
+		{"tee_tcb_svn", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.MinTEETCBSVN = "01000000000000000000000000000000" }},
+		{"rtmr_1", "tdx", "mr_td", td, func(p *rego.Params) { p.TDX.LaunchRTMRs = []uint32{1} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var p rego.Params
+			v, names := soundSNP(t), []string(nil)
+			if tc.tee != "snp" {
+				names = []string{tc.launch}
+				v = layered(t, tc.tee, names, tc.claims)
+			}
+			if c := expecting(t, p, names, v); c.Tier != claim.TierAffirming {
+				t.Fatalf("without the demand: %v %+v", c.Tier, c.Reasons)
+			}
+			tc.demand(&p)
+			if c := expecting(t, p, names, v); c.Tier == claim.TierAffirming {
+				t.Error("affirmed")
+			}
+		})
+	}
+}
+
+// A claim that is an argument under "not" is looked up before: where it is absent, the rule would silently not hold.
+func TestNoClaimIsAnArgumentUnderNot(t *testing.T) {
+	bad := regexp.MustCompile(`not (a\.claims\S* (in|>=|<=|>|<) |\w[\w.]*\([^)]*a\.claims)`)
+	for _, f := range builtin.Files() {
+		for _, line := range strings.Split(f.Text, "\n") {
+			if m := bad.FindString(line); m != "" && !strings.Contains(line, "not snp_complete(a.claims)") && !strings.Contains(line, `not a.claims.tcb_status in {"UpToDate", "Revoked"}`) {
+				t.Errorf("%s: %s: look it up with claimed", f.Name, strings.TrimSpace(line))
+			}
+		}
 	}
 }
