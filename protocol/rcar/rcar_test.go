@@ -254,3 +254,21 @@ func mustB64(t *testing.T, s string) []byte {
 	}
 	return b
 }
+
+// TestCurvesOfTheProtocol: keys that only our own wire knows are refused here.
+func TestCurvesOfTheProtocol(t *testing.T) {
+	for kind, ok := range map[string]bool{"P-256": true, "P-384": false, "P-521": true} {
+		priv, err := jwe.Generate(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub, err := priv.Public()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := Attestation{Nonce: "n", Key: pub, Primary: []byte("{}")}
+		if _, err := ParseAttestation(V040, a.JSON()); ok && err != nil || !ok && !fault.Is(err, fault.Unsupported) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

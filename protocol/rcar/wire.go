@@ -387,7 +387,11 @@ func parseKey(raw []byte) (*jwe.Key, error) {
 	if raw == nil {
 		return nil, fault.New(fault.Malformed, "attest request: tee-pubkey is missing")
 	}
-	return jwe.ParseKey(raw)
+	k, err := jwe.ParseKey(raw)
+	if err == nil && k.Curve() == "P-384" {
+		return nil, fault.New(fault.Unsupported, "attest request: tee-pubkey: the KBS protocol knows P-256 and P-521, not P-384")
+	}
+	return k, err
 }
 
 func byName(members []jsonx.Member) map[string][]byte {

@@ -15,7 +15,7 @@ import (
 
 // TestCompactIsOpenedByOthers: another library opens the form, and finds a padded secret.
 func TestCompactIsOpenedByOthers(t *testing.T) {
-	for _, kind := range []string{"P-256", "P-521", "RSA"} {
+	for _, kind := range []string{"P-256", "P-384", "P-521", "RSA"} {
 		priv, err := Generate(kind)
 		if err != nil {
 			t.Fatal(err)

@@ -243,7 +243,7 @@ func (p PrivateKey) unwrap(h *header, wrapped []byte) ([]byte, error) {
 	switch {
 	case h.alg == ECDHES && p.EC != nil:
 		pub, perr := p.EC.Curve().NewPublicKey(slices.Concat([]byte{4}, h.epkX, h.epkY))
-		width := map[string]int{"P-256": 32, "P-521": 66}[h.epkCrv]
+		width := map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}[h.epkCrv]
 		if perr != nil || len(h.epkX) != width || len(h.epkY) != width {
 			return nil, errUnwrap
 		}
@@ -289,13 +289,15 @@ func (p PrivateKey) Public() (*Key, error) {
 	return nil, fault.New(fault.Usage, "no private key is set")
 }
 
-// Generate makes the key pair of an Attester: "P-256", "P-521", "RSA" (3072 bits) or "ML-KEM-768".
+// Generate makes the key pair of an Attester: "P-256", "P-384", "P-521", "RSA" (3072 bits) or "ML-KEM-768".
 func Generate(kind string) (PrivateKey, error) {
 	var p PrivateKey
 	var err error
 	switch kind {
 	case "P-256":
 		p.EC, err = ecdh.P256().GenerateKey(rand.Reader)
+	case "P-384":
+		p.EC, err = ecdh.P384().GenerateKey(rand.Reader)
 	case "P-521":
 		p.EC, err = ecdh.P521().GenerateKey(rand.Reader)
 	case "RSA":
@@ -303,7 +305,7 @@ func Generate(kind string) (PrivateKey, error) {
 	case "ML-KEM-768":
 		p.KEM, err = mlkem.GenerateKey768()
 	default:
-		return p, fault.New(fault.Usage, "no key kind %q; there are P-256, P-521, RSA and ML-KEM-768", kind)
+		return p, fault.New(fault.Usage, "no key kind %q; there are P-256, P-384, P-521, RSA and ML-KEM-768", kind)
 	}
 	return p, fault.As(fault.Internal, err)
 }

@@ -23,7 +23,7 @@ func generate(t testing.TB, kind string) (PrivateKey, *Key) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for _, kind := range []string{"P-256", "P-521", "RSA", "ML-KEM-768"} {
+	for _, kind := range []string{"P-256", "P-384", "P-521", "RSA", "ML-KEM-768"} {
 		p, k := generate(t, kind)
 		again, err := ParseKey(k.JSON())
 		if err != nil || !again.Equal(k) {
@@ -106,7 +106,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		{"zero point", edit(p521, func(m map[string]string) { m["x"], m["y"] = zeros, zeros }), fault.Malformed},
 		{"65 bytes", edit(p521, func(m map[string]string) { b, _ := b64.DecodeString(m["x"]); m["x"] = b64.EncodeToString(b[1:]) }), fault.Malformed},
 		{"padded base64", edit(p256, func(m map[string]string) { m["x"] += "=" }), fault.Malformed},
-		{"other curve", edit(p256, func(m map[string]string) { m["crv"] = "P-384" }), fault.Unsupported},
+		{"other curve", edit(p256, func(m map[string]string) { m["crv"] = "secp256k1" }), fault.Unsupported},
 		{"curve swapped", edit(p256, func(m map[string]string) { m["crv"] = "P-521" }), fault.Malformed},
 		{"other alg", edit(p256, func(m map[string]string) { m["alg"] = "dir" }), fault.Unsupported},
 		{"RSA 1024", `{"kty":"RSA","alg":"RSA-OAEP-256","n":"` + b64.EncodeToString(bytes.Repeat([]byte{0xff}, 128)) + `","e":"AQAB"}`, fault.Malformed},

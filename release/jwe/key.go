@@ -60,7 +60,7 @@ func (k *Key) Alg() Alg { return k.alg }
 // JSON returns the canonical JWK: what binding digests contain. Callers must not change it.
 func (k *Key) JSON() []byte { return k.canonical }
 
-// Curve returns "P-256" or "P-521" of an EC key, "" otherwise.
+// Curve returns "P-256", "P-384" or "P-521" of an EC key, "" otherwise.
 func (k *Key) Curve() string { return k.crv }
 
 // XY returns the coordinates of an EC key at full width.
@@ -128,10 +128,12 @@ func (k *Key) setEC(s map[string]string) error {
 	switch k.crv = s["crv"]; k.crv {
 	case "P-256":
 		curve, width = ecdh.P256(), 32
+	case "P-384":
+		curve, width = ecdh.P384(), 48
 	case "P-521":
 		curve, width = ecdh.P521(), 66
 	default:
-		return fault.New(fault.Unsupported, "tee-pubkey: curve %.20q is not P-256 or P-521", k.crv)
+		return fault.New(fault.Unsupported, "tee-pubkey: curve %.20q is not P-256, P-384 or P-521", k.crv)
 	}
 	for name, into := range map[string]*[]byte{"x": &k.x, "y": &k.y} {
 		v, err := b64.DecodeString(s[name])
@@ -202,17 +204,19 @@ func object(kv ...string) []byte {
 	return append(out, '}')
 }
 
-// ECKey makes the [Key] of an ECDH public key on P-256 or P-521.
+// ECKey makes the [Key] of an ECDH public key on P-256, P-384 or P-521.
 func ECKey(pub *ecdh.PublicKey) (*Key, error) {
 	raw := pub.Bytes()
 	width, crv := (len(raw)-1)/2, ""
 	switch pub.Curve() {
 	case ecdh.P256():
 		crv = "P-256"
+	case ecdh.P384():
+		crv = "P-384"
 	case ecdh.P521():
 		crv = "P-521"
 	default:
-		return nil, fault.New(fault.Unsupported, "only P-256 and P-521 keys can receive secrets")
+		return nil, fault.New(fault.Unsupported, "only P-256, P-384 and P-521 keys can receive secrets")
 	}
 	return ParseKey(object("alg", string(ECDHES), "crv", crv, "kty", "EC",
 		"x", b64.EncodeToString(raw[1:1+width]), "y", b64.EncodeToString(raw[1+width:])))
@@ -229,7 +233,10 @@ func (k *Key) SPKI() ([]byte, error) {
 	switch {
 	case k.ec != nil:
 		curve := elliptic.P256()
-		if k.crv == "P-521" {
+		switch k.crv {
+		case "P-384":
+			curve = elliptic.P384()
+		case "P-521":
 			curve = elliptic.P521()
 		}
 		der, err := x509.MarshalPKIXPublicKey(&ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(k.x), Y: new(big.Int).SetBytes(k.y)})
@@ -241,7 +248,7 @@ func (k *Key) SPKI() ([]byte, error) {
 	return nil, fault.New(fault.Unsupported, "an ML-KEM key has no SubjectPublicKeyInfo here")
 }
 
-// ParseSPKI makes the [Key] of a DER SubjectPublicKeyInfo: ECDH-ES+A256KW for P-256 and P-521, RSA-OAEP-256 for RSA.
+// ParseSPKI makes the [Key] of a DER SubjectPublicKeyInfo: ECDH-ES+A256KW for EC keys, RSA-OAEP-256 for RSA.
 func ParseSPKI(der []byte) (*Key, error) {
 	pub, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
