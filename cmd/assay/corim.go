@@ -18,6 +18,7 @@ import (
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/keys"
+	"github.com/assay-tee/assay/measure/statement"
 )
 
 func newCorimCmd(a *app) *cobra.Command {
@@ -36,6 +37,9 @@ type corimCreateFlags struct {
 	validFor time.Duration
 	notAfter string
 	out      string
+	measured []string
+	builds   []string
+	href     string
 }
 
 func newCorimCreateCmd(a *app) *cobra.Command {
@@ -50,6 +54,9 @@ are added to it.`,
 		Example: `  assay corim create --tee snp --expect measurement=7f51… --id firmware-1.4 --entity "Example Firmware" -o firmware.cbor
   assay corim sign firmware.cbor --key publisher.key --name "Example Firmware" -o firmware.corim`,
 		RunE: runE(func(_ *cobra.Command, args []string) error {
+			if len(f.measured) > 0 {
+				return a.corimFromMeasure(f, args)
+			}
 			if len(args) > 0 {
 				return a.corimFromTemplates(f, args)
 			}
@@ -59,6 +66,9 @@ are added to it.`,
 	fl := c.Flags()
 	fl.StringVar(&f.tee, "tee", "snp", "`TEE` that the values are of: snp or tdx")
 	fl.StringArrayVar(&f.expect, "expect", nil, "a reference value as `NAME=HEX`: measurement, host_data, id_key_digest, author_key_digest, family_id, image_id; for tdx mr_td (measurement), rtmr_0 to rtmr_3, mr_config_id, mr_owner, mr_owner_config (repeatable)")
+	fl.StringArrayVar(&f.measured, "from-measure", nil, "values from a `FILE` that assay measure --format json has written (repeatable: one CoMID for all)")
+	fl.StringArrayVar(&f.builds, "provenance", nil, "an attestation of how the measured files were built, from `FILE`: named in the CoRIM by its digest (repeatable)")
+	fl.StringVar(&f.href, "provenance-href", "", "`URL` below which the attestations can be found")
 	fl.StringVar(&f.id, "id", "", "corim `ID` (default: a random UUID)")
 	fl.StringVar(&f.tagID, "tag-id", "", "`ID` of the CoMID in it, by which newer versions supersede it (default: the corim id)")
 	fl.Uint64Var(&f.version, "tag-version", 0, "`VERSION` of the tag; a newer statement needs a greater one")
@@ -85,6 +95,11 @@ func (a *app) corimCreate(f corimCreateFlags) error {
 	if err != nil {
 		return err
 	}
+	return a.writeManifest(m, f)
+}
+
+// writeManifest gives m its validity and what it rests on, and writes it.
+func (a *app) writeManifest(m *corim.Manifest, f corimCreateFlags) error {
 	now := a.now().UTC().Truncate(time.Second)
 	switch {
 	case f.notAfter != "":
@@ -96,11 +111,48 @@ func (a *app) corimCreate(f corimCreateFlags) error {
 	case f.validFor > 0:
 		m.Validity = &corim.Validity{NotBefore: &now, NotAfter: now.Add(f.validFor)}
 	}
+	if err := a.dependOn(m, f.builds, f.href); err != nil {
+		return err
+	}
 	b, err := corim.Encode(m, corim.Options{Profiles: profiles.All()})
 	if err != nil {
 		return err
 	}
 	return a.output(f.out, 0o644, func(w io.Writer) error { _, err := w.Write(b); return err })
+}
+
+// corimFromMeasure makes one CoMID of all predictions. A profile speaks of one technology, so that a statement about
+// several has none; measurements are compared by the base rules, which all of them share.
+func (a *app) corimFromMeasure(f corimCreateFlags, args []string) error {
+	if len(f.expect) > 0 || len(args) > 0 {
+		return fault.New(fault.Usage, "--from-measure excludes --expect and templates")
+	}
+	base, err := newManifest(f)
+	if err != nil {
+		return err
+	}
+	for i, name := range f.measured {
+		b, err := a.read(name)
+		if err != nil {
+			return err
+		}
+		p, err := statement.Parse(b)
+		if err != nil {
+			return fault.Wrap(err, "%s", name)
+		}
+		m, err := p.Manifest(statement.Options{ID: "part"})
+		if err != nil {
+			return fault.Wrap(err, "%s", name)
+		}
+		if i == 0 {
+			base.Profile = m.Profile
+		} else if base.Profile != m.Profile {
+			base.Profile = ""
+		}
+		t, x := &base.CoMIDs[0].Triples, &m.CoMIDs[0].Triples
+		t.Reference, t.Series = append(t.Reference, x.Reference...), append(t.Series, x.Series...)
+	}
+	return a.writeManifest(base, f)
 }
 
 // corimFromTemplates encodes a CoRIM template and the CoMID templates that belong into it.

@@ -3,9 +3,12 @@
 package statement
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"io"
 
+	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/jsonx"
 	"github.com/assay-tee/assay/measure"
 )
 
@@ -108,6 +111,39 @@ func (p *Prediction) MarshalJSON() ([]byte, error) {
 		j.Values = append(j.Values, jsonValue{Value: v, Hex: hexOf(v.Digest)})
 	}
 	return json.Marshal(j)
+}
+
+// maxValues bounds the values of a prediction that is read.
+const maxValues = 4096
+
+// Parse reads what [Prediction.WriteJSON] writes. Steps are left out: they explain, and nothing is made from them. Errors
+// are malformed.
+func Parse(b []byte) (*Prediction, error) {
+	var j struct {
+		Technology Technology  `json:"technology"`
+		Parameters []Parameter `json:"parameters"`
+		Inputs     []Input     `json:"inputs"`
+		Values     []jsonValue `json:"values"`
+		Notes      []string    `json:"notes"`
+		Steps      []struct{}  `json:"steps"`
+	}
+	if err := jsonx.Unmarshal(b, &j, false); err != nil {
+		return nil, fault.Wrap(err, "prediction")
+	}
+	if j.Technology == "" || len(j.Values) == 0 || len(j.Values) > maxValues {
+		return nil, fault.New(fault.Malformed, "prediction of technology %q with %d values; is it the output of assay measure --format json?", j.Technology, len(j.Values))
+	}
+	p := &Prediction{Technology: j.Technology, Parameters: j.Parameters, Inputs: j.Inputs, Notes: j.Notes}
+	for _, v := range j.Values {
+		size := map[string]int{"sha256": 32, "sha384": 48}[v.Alg]
+		d, err := hex.DecodeString(v.Hex)
+		if err != nil || size == 0 || len(d) != size {
+			return nil, fault.New(fault.Malformed, "prediction: %s is no %s digest", v.Name, v.Alg)
+		}
+		v.Digest = d
+		p.Values = append(p.Values, v.Value)
+	}
+	return p, nil
 }
 
 // WriteJSON writes p indented, with a final newline.
