@@ -168,8 +168,9 @@ type separators struct{ seen uint32 }
 var separatorData = [][]byte{{0, 0, 0, 0}, {0xff, 0xff, 0xff, 0xff}, {1, 0, 0, 0}}
 
 func (s *separators) check(m *Measured) string {
-	if m.Type == EVEFIVariableBoot || m.Type == EVEFIVariableBoot2 {
-		// The data of a boot variable may be these bytes: BootOrder with two entries, say.
+	if m.Index != 7 && (m.Type == EVEFIVariableBoot || m.Type == EVEFIVariableBoot2) {
+		// The data of a boot variable may be these bytes: BootOrder with two entries, say. Boot variables go into PCR 1; in PCR
+		// 7 the name would hide the end of what the firmware measured there.
 		if v := parseVariable(m.Data); v != nil && m.covers(v.Data) {
 			return ""
 		}

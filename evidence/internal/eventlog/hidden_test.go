@@ -1,0 +1,61 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/assay-tee/assay/claim"
+	"github.com/assay-tee/assay/internal/fault"
+)
+
+// uefiVariable is UEFI_VARIABLE_DATA.
+func uefiVariable(name string, data []byte) []byte {
+	u := utf16.Encode([]rune(name))
+	b := append([]byte(nil), efiGlobal[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(u)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	for _, c := range u {
+		b = binary.LittleEndian.AppendUint16(b, c)
+	}
+	return append(b, data...)
+}
+
+// What runs after the firmware can extend PCR 7 as well, and types of events are not measured. Whatever the separator is
+// called, what comes after it says nothing about Secure Boot.
+func TestSecureBootCannotBeForgedAfterTheSeparator(t *testing.T) {
+	zeros := []byte{0, 0, 0, 0}
+	event := func(typ Type, data, measured []byte) Event {
+		return Event{Index: 7, Type: typ, Digests: []Digest{{SHA256, SHA256.sum(measured)}}, Data: data}
+	}
+	variable := func(name string, v ...byte) Event {
+		d := uefiVariable(name, v)
+		return event(EVEFIVariableDriverConfig, d, d)
+	}
+	off := uefiVariable("SecureBoot", []byte{0})
+	authority := uefiVariable("db", []byte{1})
+	forged := []Event{variable("SecureBoot", 1), variable("PK", 1), variable("KEK", 1), variable("db", 1), event(EVEFIVariableAuthority, authority, authority)}
+	hidden := event(Type(0x80000099), off, off)
+	explain := func(events ...Event) (*PCRsExplained, error) {
+		l := &Log{Banks: []Alg{SHA256}, Events: events}
+		p := PCRs{Alg: SHA256}
+		p.Values[7] = make([]byte, 32)
+		for _, e := range events {
+			p.Values[7] = SHA256.sum(p.Values[7], e.Digests[0].Value)
+		}
+		return l.ExplainPCRs(p)
+	}
+	x, err := explain(forged...)
+	if err != nil || !member(t, x.BootClaims("pcr"), "secure_boot").Bool() {
+		t.Fatalf("firmware's own events: %v", err)
+	}
+	x, err = explain(append([]Event{hidden, event(EVSeparator, zeros, zeros)}, forged...)...)
+	if err != nil || member(t, x.BootClaims("pcr"), "secure_boot").Kind != claim.NodeNull {
+		t.Errorf("after the separator: %v", err)
+	}
+	for _, typ := range []Type{Type(0x80000099), EVEFIVariableBoot, EVEFIVariableBoot2} {
+		if _, err := explain(append([]Event{hidden, event(typ, uefiVariable("BootOrder", zeros), zeros)}, forged...)...); !fault.Is(err, fault.Binding) {
+			t.Errorf("the separator under the type %s: %v", typ, err)
+		}
+	}
+}
