@@ -69,6 +69,10 @@ func (b *boot) add(e *Measured) {
 	case EVEFIPlatformFirmwareBlob2, EVEFIPlatformFirmwareBlob, EVEFIHandoffTables2, EVEFIHandoffTables, EVPlatformConfigFlags, EVPostCode:
 		b.firmware = append(b.firmware, digest)
 	}
+	// By its digest: the type is not measured, and whoever comes after the firmware may call the separator something else.
+	for _, d := range separatorData {
+		b.separated = b.separated || e.Index == b.secureBootIndex && e.covers(d)
+	}
 	c := e.Content
 	if c == nil {
 		if e.Type == EVEventTag {
@@ -79,7 +83,6 @@ func (b *boot) add(e *Measured) {
 	}
 	switch c.Kind {
 	case KindSeparator, KindGPT:
-		b.separated = b.separated || c.Kind == KindSeparator && e.Index == b.secureBootIndex
 		entry = append(entry, m("data", claim.H(c.Data)))
 	case KindAction:
 		b.debug = b.debug || e.Index == b.secureBootIndex && c.Text == "UEFI Debug Mode"
@@ -113,7 +116,7 @@ var efiGlobal = [16]byte{0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0
 // (tsm-tpm.md section 12); a later one of the same name may have been measured by anybody, so two say nothing either.
 func (b *boot) readSecureBoot(e *Measured, v *Variable) {
 	b.noteVariable(e, v)
-	if b.strict && b.separated || e.Type != EVEFIVariableDriverConfig || e.Index != b.secureBootIndex || v.Name != "SecureBoot" || v.GUID != efiGlobal {
+	if b.separated || e.Type != EVEFIVariableDriverConfig || e.Index != b.secureBootIndex || v.Name != "SecureBoot" || v.GUID != efiGlobal {
 		return
 	}
 	if b.sawSecureBoot {

@@ -59,3 +59,36 @@ func TestSecureBootCannotBeForgedAfterTheSeparator(t *testing.T) {
 		}
 	}
 }
+
+// In a TD the register of Secure Boot has other separators too; the first of them ends what the firmware says about it.
+func TestSecureBootOfATDCannotBeForged(t *testing.T) {
+	zeros := []byte{0, 0, 0, 0}
+	event := func(typ Type, data, measured []byte) Event {
+		return Event{Index: 1, Type: typ, Digests: []Digest{{SHA384, SHA384.sum(measured)}}, Data: data}
+	}
+	on, off := uefiVariable("SecureBoot", []byte{1}), uefiVariable("SecureBoot", []byte{0})
+	state := func(events ...Event) claim.Node {
+		t.Helper()
+		reg := make([]byte, 48)
+		for _, e := range events {
+			reg = SHA384.sum(reg, e.Digests[0].Value)
+		}
+		x, err := (&Log{Banks: []Alg{SHA384}, Events: events}).Explain(Registers{Alg: SHA384, First: 1, Name: "RTMR", Values: [][]byte{reg}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return member(t, x.BootClaims("rtmr_"), "secure_boot")
+	}
+	if s := state(event(EVEFIVariableDriverConfig, on, on), event(EVSeparator, zeros, zeros)); !s.Bool() {
+		t.Errorf("firmware's own event: %s", s)
+	}
+	for _, typ := range []Type{Type(0x80000099), EVEFIVariableBoot, EVSeparator} {
+		data := zeros
+		if typ == EVEFIVariableBoot {
+			data = uefiVariable("BootOrder", zeros)
+		}
+		if s := state(event(Type(0x80000099), off, off), event(typ, data, zeros), event(EVEFIVariableDriverConfig, on, on)); s.Kind != claim.NodeNull {
+			t.Errorf("after a separator under the type %s: %s", typ, s)
+		}
+	}
+}
