@@ -90,7 +90,7 @@ func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evi
 		return nil, err
 	}
 	if len(ev.EventLog) > 0 {
-		if f.boot, err = vtpm.ExplainBoot(ev.EventLog, &f.quote.Bank); err != nil {
+		if f.boot, err = vtpm.ExplainBoot(vtpm.Logs{Firmware: ev.EventLog}, &f.quote.Bank); err != nil {
 			return nil, err
 		}
 	}

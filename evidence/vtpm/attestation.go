@@ -104,7 +104,7 @@ func readAttestation(data []byte) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.log, c.cel = once[fieldEventLog], once[fieldCEL]
+	c.logs.Firmware, c.logs.CEL = once[fieldEventLog], once[fieldCEL]
 	if len(c.quotes) == 0 {
 		return nil, fault.New(fault.Malformed, "no quote, so that this is no evidence of a TPM")
 	}

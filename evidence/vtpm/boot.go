@@ -1,6 +1,8 @@
 package vtpm
 
 import (
+	"slices"
+
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence/internal/eventlog"
 	"github.com/assay-tee/assay/internal/fault"
@@ -8,61 +10,113 @@ import (
 
 // Boot is what an event log explains of quoted PCRs.
 type Boot struct {
-	x    *eventlog.PCRsExplained
-	bank Hash
+	x         *eventlog.PCRsExplained // nil without a log of the firmware
+	userspace []eventlog.UserspaceEvent
+	workload  []eventlog.COSEvent
 }
 
-// ExplainBoot replays a TCG event log of the firmware against the PCRs of a quote. A log that does not give the quoted
-// values is class binding. Events of PCRs that were not quoted, or that anybody can reset, are no claims.
-func ExplainBoot(log []byte, b *Bank) (*Boot, error) {
-	l, err := eventlog.ParseTPM(log, eventlog.Options{})
-	if err != nil {
-		return nil, err
-	}
-	x, err := l.ExplainPCRs(eventlog.PCRs{Alg: eventlog.Alg(b.Hash), Values: b.Values})
-	if err != nil {
-		return nil, err
-	}
-	return &Boot{x: x, bank: b.Hash}, nil
+// Logs are what may explain the PCRs of a quote. Nothing signs any of them.
+type Logs struct {
+	Firmware  []byte // TCG log
+	Userspace []byte // what systemd extended later, JSON
+	CEL       []byte // canonical event log of a workload (Confidential Space), TLV
 }
 
-// explain replays the event log against the quoted PCRs of the first bank that both have.
-func (f *facts) explain(c *container) error {
-	if len(c.log) == 0 {
+// ExplainBoot replays logs against the PCRs of a quote. A log that does not give the quoted values is class binding. Events
+// of PCRs that were not quoted, or that anybody can reset, are no claims.
+func ExplainBoot(logs Logs, b *Bank) (*Boot, error) {
+	out := &Boot{}
+	pcrs := eventlog.PCRs{Alg: eventlog.Alg(b.Hash), Values: b.Values}
+	if len(logs.Firmware) > 0 {
+		l, err := eventlog.ParseTPM(logs.Firmware, eventlog.Options{})
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(l.Banks, pcrs.Alg) {
+			return nil, fault.New(fault.Unsupported, "the event log has no digests of the %s bank", b.Hash)
+		}
+		later, err := eventlog.ParseUserspace(logs.Userspace)
+		if err != nil {
+			return nil, err
+		}
+		if out.x, out.userspace, err = l.ExplainWithUserspace(pcrs, later); err != nil {
+			return nil, err
+		}
+	} else if len(logs.Userspace) > 0 {
+		return nil, fault.New(fault.Malformed, "the log of userspace goes on where that of the firmware ends, which is missing")
+	}
+	return out, out.explainCEL(logs.CEL, b)
+}
+
+// explainCEL replays the events of a workload. A log about measurement registers of a CPU is not about this quote.
+func (b *Boot) explainCEL(log []byte, bank *Bank) error {
+	if len(log) == 0 {
 		return nil
 	}
-	l, err := eventlog.ParseTPM(c.log, eventlog.Options{})
+	records, err := eventlog.ParseCEL(log)
 	if err != nil {
 		return err
 	}
-	for _, q := range f.quotes {
-		for _, a := range l.Banks {
-			if Hash(a) == q.Bank.Hash {
-				f.boot, err = ExplainBoot(c.log, &q.Bank)
-				return err
-			}
-		}
+	if len(records) == 0 || records[0].CCMR {
+		return nil
 	}
-	return fault.New(fault.Unsupported, "the event log has no digests of a quoted bank of SHA-256 or better")
+	n := records[0].Register
+	if n >= NumPCRs || bank.Values[n] == nil {
+		return fault.New(fault.Binding, "the canonical event log is about PCR %d, which was not quoted", n)
+	}
+	b.workload, err = eventlog.ReplayCEL(records, eventlog.Alg(bank.Hash), false, n, bank.Values[n])
+	return err
 }
 
-// Claims are boot (package evidence/internal/eventlog), and what of the PCRs the log leaves open. Without a log there are
-// none.
+// explain replays the logs against the quoted PCRs of the first bank that both have.
+func (f *facts) explain(c *container) error {
+	if len(c.logs.Firmware)+len(c.logs.CEL)+len(c.logs.Userspace) == 0 {
+		return nil
+	}
+	var err error
+	for _, q := range f.quotes {
+		if f.boot, err = ExplainBoot(c.logs, &q.Bank); !fault.Is(err, fault.Unsupported) {
+			return err
+		}
+	}
+	return err
+}
+
+// Claims are boot (package evidence/internal/eventlog), and what of the PCRs the log leaves open; userspace, what systemd
+// extended, and workload, the events of Confidential Space. Without logs there are none.
 func (b *Boot) Claims() claim.Object {
 	if b == nil {
 		return nil
 	}
-	pcrs := func(mask uint32) claim.Node {
-		var out []claim.Node
-		for _, n := range eventlog.List(mask) {
-			out = append(out, claim.U(uint64(n)))
-		}
-		return claim.L(out...)
+	var o claim.Object
+	if b.x != nil {
+		o = append(o, m("boot", b.x.BootClaims("pcr")), m("pcrs_unexplained", pcrNumbers(b.x.Unexplained)), m("pcrs_dropped", pcrNumbers(b.x.Dropped)))
 	}
-	o := claim.Object{
-		m("boot", b.x.BootClaims("pcr")),
-		m("pcrs_unexplained", pcrs(b.x.Unexplained)),
-		m("pcrs_dropped", pcrs(b.x.Dropped)),
+	if b.userspace != nil {
+		var list []claim.Node
+		for _, e := range b.userspace {
+			text := claim.Null()
+			if e.Covered {
+				text = claim.S(e.Text)
+			}
+			list = append(list, claim.O(m("register", claim.S(PCRName(int(e.PCR)))), m("digest", claim.H(e.Digests[0].Value)), m("text", text)))
+		}
+		o = append(o, m("userspace", claim.L(list...)))
+	}
+	if b.workload != nil {
+		var list []claim.Node
+		for _, e := range b.workload {
+			list = append(list, claim.O(m("type", claim.U(uint64(e.Type))), m("value", claim.S(e.Value))))
+		}
+		o = append(o, m("workload", claim.L(list...)))
 	}
 	return o
+}
+
+func pcrNumbers(mask uint32) claim.Node {
+	var out []claim.Node
+	for _, n := range eventlog.List(mask) {
+		out = append(out, claim.U(uint64(n)))
+	}
+	return claim.L(out...)
 }

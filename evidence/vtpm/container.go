@@ -26,8 +26,7 @@ type container struct {
 	ak     attestationKey
 	quotes []signedQuote
 	want   Want // what the form demands of each quote
-	log    []byte
-	cel    []byte
+	logs   Logs
 	cpu    *cpuEvidence // evidence of a CPU TEE that came along
 }
 
@@ -81,7 +80,7 @@ func unwrap(ev evidence.Evidence) (*container, error) {
 		return nil, fault.New(fault.Malformed, "the evidence is in the form %q, %q was said", c.format, ev.Format)
 	}
 	if ev.EventLog != nil {
-		c.log = ev.EventLog
+		c.logs.Firmware = ev.EventLog
 	}
 	c.ak.inters = append(c.ak.inters, ev.Endorsements...)
 	return c, nil
@@ -180,8 +179,11 @@ func readKBS(text []byte) (*container, error) {
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "ak_public: %w", err)
 	}
-	if o["event_log"] != nil {
-		if c.log, err = o.base64("event_log"); err != nil {
+	for name, into := range map[string]*[]byte{"event_log": &c.logs.Firmware, "userspace_log": &c.logs.Userspace} {
+		if o[name] == nil {
+			continue
+		}
+		if *into, err = o.base64(name); err != nil {
 			return nil, err
 		}
 	}

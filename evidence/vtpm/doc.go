@@ -3,7 +3,7 @@
 // # Forms
 //
 //	kbs-json      {"tpm_quote": {"signature", "message", "pcrs": [24]}, "ak_public"} of Trustee's guests; the quote must be over
-//	              PCR 0 to 23 of the SHA-256 bank. An "event_log" (base64) may be added.
+//	              PCR 0 to 23 of the SHA-256 bank. "event_log" and "userspace_log" (base64) may be added.
 //	go-tpm-tools  the protobuf attest.Attestation: quotes over several banks, certificate of the attestation key, event log,
 //	              evidence of SEV-SNP. Quotes over the SHA-1 bank are verified and say nothing.
 //
@@ -20,5 +20,5 @@
 // pcr00 to pcr23 as far as quoted (bank pcr_bank, SHA-256 where there is one), pcrs (all banks), pcr_selection, clock,
 // reset_count, restart_count, clock_safe, firmware_version, qualified_signer, signature_scheme, report_data (extraData),
 // init_data (PCR 8), ak_public, ak_name, ak_trust, ak_rooted, gce_instance. With an event log: boot (package
-// evidence/internal/eventlog), pcrs_unexplained, pcrs_dropped.
+// evidence/internal/eventlog), pcrs_unexplained, pcrs_dropped; userspace, workload.
 package vtpm
