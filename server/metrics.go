@@ -102,7 +102,7 @@ func (m *metrics) request(rt route, method string, status int, in, out int64, to
 		} else {
 			m.auth.errors.Inc()
 		}
-	case "/kbs/v0/attest":
+	case "/kbs/v0/attest", "/v1/verify", "/v1/release":
 		m.attest["requests"].Inc()
 	case "/kbs/v0/resource/{path...}":
 		m.resourceCall(method, err)

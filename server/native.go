@@ -219,7 +219,8 @@ func (s *Server) appraiseNative(ctx context.Context, sess store.Session, sub *tw
 	if err != nil {
 		return appraised{}, err
 	}
-	return appraised{a: a, set: set}, nil
+	x := appraised{a: a, set: set}
+	return x, s.checkBuild(x)
 }
 
 // currentNative appraises the stored evidence of a session again.

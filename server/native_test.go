@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/release/jwe"
@@ -392,5 +393,28 @@ func TestNativeUnfinishedAreBounded(t *testing.T) {
 	}
 	if resp, _ := w.raw("POST", "/v1/verify", "", strings.Repeat("x", native.MaxBody+1)); resp.StatusCode != 400 {
 		t.Errorf("a body over the limit: %d", resp.StatusCode)
+	}
+}
+
+// TestNativeBuildsThatTheHostBindsForGetNothing: a build through which the host can have any REPORT_DATA signed is refused
+// on every wire and in every form, once a statement calls it so.
+func TestNativeBuildsThatTheHostBindsForGetNothing(t *testing.T) {
+	for _, safe := range []bool{true, false} {
+		w := newWorld(t, nil)
+		w.close()
+		set := markedSet(t, w, good, safe)
+		w.cfg.Parts.Statements = func() *endorse.Set { return set }
+		w.start()
+		w.put("default/key/1", "", "the secret")
+		g := w.guest(simulator.GuestConfig{Measurement: good})
+		x := w.begin("snp", native.Release)
+		status, out := x.send("/v1/release", x.submission(g, x.bind))
+		if (status == 200) != safe || !safe && !strings.Contains(out, "binding_unsafe_build") {
+			t.Errorf("called binding-safe %t: %d %s", safe, status, out)
+		}
+		_, err := w.clientOf(g).Attest(t.Context())
+		if (err == nil) != safe || !safe && reason(err) != "binding_unsafe_build" {
+			t.Errorf("called binding-safe %t, in the JSON form of the KBS protocol: %v", safe, err)
+		}
 	}
 }

@@ -53,30 +53,37 @@ func (s *Server) appraiseAttestation(ctx context.Context, sess store.Session, at
 	if err != nil {
 		return appraised{}, err
 	}
-	if att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe && !bindingSafe(a) {
-		return appraised{}, release.Deny(release.BindingUnsafe, "no statement says that this SVSM build fixes in its measured code what REPORT_DATA commits to (an endorsed value %q); in other builds the host chooses", BindingSafeElement)
-	}
-	return appraised{a: a, set: set, initData: initData, hostBound: att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe}, nil
+	x := appraised{a: a, set: set, initData: initData, hostBound: att.IsAproxy() && !s.cfg.AcceptHostChosenBindingUnsafe}
+	return x, s.checkBuild(x)
 }
 
 // BindingSafeElement is the mkey (text) of the endorsed value that a reference value provider signs for SVSM builds whose
 // measured code alone decides what goes into REPORT_DATA (specs svsm.md section 4.3). Its value is the boolean true; a
-// conditional endorsement ties it to the measurement. Without it secrets are not released to such a guest.
+// conditional endorsement ties it to the measurement. Without it secrets are not released to such a guest. The value
+// false says that the host can choose it, whatever form the evidence comes in.
 const BindingSafeElement = "binding-safe"
 
-// bindingSafe reports whether an admitted statement vouches so for the lead Attester.
-func bindingSafe(a *appraise.Appraisal) bool {
-	for _, e := range a.Attesters()[0].Accepted {
+// checkBuild refuses evidence whose binding the host could have chosen. A host that can have anything signed can present
+// it in any form and on any wire, so a build that is called unsafe is refused on all of them.
+func (s *Server) checkBuild(x appraised) error {
+	safe, unsafe := false, false
+	for _, e := range x.a.Attesters()[0].Accepted {
 		if e.Source == nil || e.CMType != claim.CMEndorsements {
 			continue
 		}
 		for _, el := range e.Elements {
-			if el.Key.Kind == claim.KindText && el.Key.TextContent() == BindingSafeElement && el.Values.Bool != nil && *el.Values.Bool {
-				return true
+			if el.Key.Kind == claim.KindText && el.Key.TextContent() == BindingSafeElement && el.Values.Bool != nil {
+				safe, unsafe = safe || *el.Values.Bool, unsafe || !*el.Values.Bool
 			}
 		}
 	}
-	return false
+	switch {
+	case unsafe && !s.cfg.AcceptHostChosenBindingUnsafe:
+		return release.Deny(release.BindingUnsafe, "a statement says that the host of this build chooses what REPORT_DATA commits to (an endorsed value %q that is false)", BindingSafeElement)
+	case x.hostBound && !safe:
+		return release.Deny(release.BindingUnsafe, "no statement says that this SVSM build fixes in its measured code what REPORT_DATA commits to (an endorsed value %q); in other builds the host chooses", BindingSafeElement)
+	}
+	return nil
 }
 
 // authenticate is stage 1 for one piece; with several digests (protocol 0.1.0) any may match.
@@ -118,8 +125,8 @@ func (s *Server) current(ctx context.Context, sess store.Session, now time.Time)
 	if ok {
 		// The evidence stays authenticated; what vouches for it has changed.
 		x.set = s.live.get().Statements()
-		if x.a, err = appraise.Appraise(submitted(x.a), x.set); err == nil && x.hostBound && !bindingSafe(x.a) {
-			err = release.Deny(release.BindingUnsafe, "the statement that this SVSM build is binding-safe is gone")
+		if x.a, err = appraise.Appraise(submitted(x.a), x.set); err == nil {
+			err = s.checkBuild(x)
 		}
 	} else {
 		if p, ok := twostep.PurposeOf(sess.Version); ok {
