@@ -5,6 +5,7 @@ package builtin
 import (
 	"embed"
 	"io/fs"
+	"regexp"
 	"strings"
 )
 
@@ -20,12 +21,13 @@ type File struct {
 	// TEEs are the drivers whose attesters the rules speak of; nil for all. A policy about other attesters can do
 	// without the file.
 	TEEs []string
-	// Optional files hold rules of one TEE that do nothing while the parameters have their defaults.
-	Optional bool
+	// Optional names the parameters, if any, that the file does nothing without: while they have their defaults a policy
+	// can do without the file.
+	Optional string
 }
 
-// shared lists the files that several TEEs have in common. The file of a single TEE is named after it and adds it to
-// launch_claim; <tee>_options.rego holds what parameters may ask beyond it. What is neither counts for all.
+// shared lists the files that several TEEs have in common. The file of TEEs of its own adds each of them to launch_claim;
+// <tee>_options.rego holds what parameters may ask beyond it. What is neither counts for all.
 func shared(stem string) []string {
 	switch stem {
 	case "intel":
@@ -34,16 +36,34 @@ func shared(stem string) []string {
 	return nil
 }
 
-const optional = "_options"
+const options = "_options"
+
+var launchClaim = regexp.MustCompile(`(?m)^launch_claim\["([a-z0-9-]+)"\]`)
 
 func tees(stem, text string) []string {
-	if tee, ok := strings.CutSuffix(stem, optional); ok {
+	if tee, ok := strings.CutSuffix(stem, options); ok {
 		return []string{tee}
 	}
-	if strings.Contains(text, "\nlaunch_claim[\""+stem+"\"]") {
-		return []string{stem}
+	var own []string
+	for _, m := range launchClaim.FindAllStringSubmatch(text, -1) {
+		own = append(own, m[1])
 	}
-	return shared(stem)
+	if own == nil {
+		return shared(stem)
+	}
+	return own
+}
+
+// optional names the parameters that a file does nothing without.
+func optional(stem string) string {
+	if stem == "provenance" {
+		return stem
+	}
+	tee, ok := strings.CutSuffix(stem, options)
+	if !ok {
+		return ""
+	}
+	return tee
 }
 
 // Files returns the modules of the built-in policy, without their tests, in the order of their names.
@@ -67,7 +87,7 @@ func list(want func(string) bool) []File {
 			panic("unreachable: " + err.Error())
 		}
 		stem := strings.TrimSuffix(e.Name(), ".rego")
-		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b), TEEs: tees(stem, string(b)), Optional: strings.HasSuffix(stem, optional)})
+		out = append(out, File{Name: "builtin/" + e.Name(), Text: string(b), TEEs: tees(stem, string(b)), Optional: optional(stem)})
 	}
 	return out
 }

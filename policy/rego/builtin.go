@@ -32,7 +32,7 @@ const maxPrograms = 32
 // narrower compiles the part of the built-in policy that speaks of the TEEs in question.
 type narrower struct {
 	files    []builtin.File
-	asksMore func(tee string) bool
+	asksMore func(params string) bool
 
 	mu       sync.Mutex
 	programs map[string]*program
@@ -63,7 +63,7 @@ func (n *narrower) program(attesters []*appraise.Attester) (*program, error) {
 		}
 	}
 	for _, f := range n.files {
-		if f.Optional && !n.asksMore(f.TEEs[0]) {
+		if f.Optional != "" && !n.asksMore(f.Optional) {
 			continue
 		}
 		if all || f.TEEs == nil || slices.ContainsFunc(attesters, func(a *appraise.Attester) bool { return slices.Contains(f.TEEs, a.Evidence.TEE()) }) {

@@ -93,11 +93,14 @@ type Provenance struct {
 	Artefacts []string `json:"artefacts"` // what must have been built so: "firmware", "kernel", "initrd", "reference", "statement"; empty means any one of firmware, reference and statement
 }
 
-// asksMore reports whether rules of the optional file of a TEE could say anything. A TEE that is not listed has all its
-// rules asked.
-func (p Params) asksMore(tee string) bool {
-	if tee == "snp" {
+// asksMore reports whether rules of the optional file of these parameters could say anything. What is not listed has all
+// its rules asked.
+func (p Params) asksMore(params string) bool {
+	switch params {
+	case "snp":
 		return p.SNP.asksMore()
+	case "provenance":
+		return !reflect.DeepEqual(p.Provenance, Provenance{})
 	}
 	return true
 }
