@@ -39,7 +39,8 @@ type acs struct {
 	changed []*node // since the last selection
 }
 
-// newACS is phase 2 (section 8.3.4.1): the evidence itself.
+// newACS is phase 2 (section 8.3.4.1): the evidence itself. ECTs of one environment, authority and profile are one (specs
+// corim.md A10 and section 13), so that a condition may be met by what two of them say; of two environments never.
 func newACS(ects []claim.ECT, pick EvidenceSet) *acs {
 	a := &acs{nodes: make([]*node, 0, len(ects)+4)}
 	for i := range ects {
@@ -47,6 +48,10 @@ func newACS(ects []claim.ECT, pick EvidenceSet) *acs {
 			continue
 		}
 		e := &ects[i]
+		if n := a.find(&e.Environment, claim.CMEvidence, e.Profile, e.Authority); n != nil {
+			n.join(e, 1<<i)
+			continue
+		}
 		n := &node{env: e.Environment, cm: claim.CMEvidence, auth: e.Authority, profile: e.Profile, from: 1 << i, evidence: e,
 			elements: make([]*claim.Element, len(e.Elements))}
 		for j := range e.Elements {
@@ -56,6 +61,17 @@ func newACS(ects []claim.ECT, pick EvidenceSet) *acs {
 	}
 	a.changed = slices.Clone(a.nodes)
 	return a
+}
+
+// join adds the elements of a further ECT of evidence.
+func (n *node) join(e *claim.ECT, from EvidenceSet) {
+	n.from |= from
+	whole := *n.evidence
+	whole.Elements = append(whole.Elements[:len(whole.Elements):len(whole.Elements)], e.Elements...)
+	n.evidence = &whole
+	for j := range e.Elements {
+		n.elements = append(n.elements, &e.Elements[j])
+	}
 }
 
 // add appends an ECT; what is there already is not added again. It reports whether anything was new.

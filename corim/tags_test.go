@@ -71,7 +71,7 @@ func TestCollections(t *testing.T) {
 	}
 	for _, kind := range []string{"tag:{{&SELF}}:corim", "tag:ietf.org,2026:eat", ""} {
 		if _, err := corim.DecodeCollection(collection(kind), corim.Options{}); !fault.Is(err, fault.Malformed) {
-			t.Errorf("%q: %v", kind, err)
+			t.Errorf("%q (A35): %v", kind, err)
 		}
 	}
 }
