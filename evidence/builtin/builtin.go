@@ -5,6 +5,7 @@ package builtin
 import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/azvtpm"
+	"github.com/assay-tee/assay/evidence/bundle"
 	"github.com/assay-tee/assay/evidence/oak"
 	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/evidence/sgx"
@@ -61,16 +62,27 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Table{rows: []Row{
+	table := &Table{}
+	bun, err := bundle.New(bundle.Config{For: func(ev evidence.Evidence) (evidence.Driver, error) {
+		r, err := table.For(ev)
+		return r.Driver, err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	table.rows = []Row{
 		{Name: snp.Name, Driver: s, Detect: snp.Detect, Inspector: s},
 		{Name: tdx.Name, Driver: t, Detect: tdx.Detect, Inspector: t},
 		{Name: sgx.Name, Driver: x, Detect: sgx.Detect, Inspector: x},
 		{Name: secex.Name, Driver: se, Detect: secex.Detect, Inspector: se},
 		{Name: oak.Name, Driver: o, Detect: oak.Detect, Inspector: o},
+		// A TEE whose token is itself a CMW collection (Arm CCA) belongs above this row.
+		{Name: bundle.Name, Driver: bun, Detect: bundle.Detect, Inspector: bun},
 		{Name: azvtpm.NameSNP, Driver: az, Detect: azvtpm.DetectSNP, Inspector: az},
 		{Name: azvtpm.NameTDX, Driver: azx, Detect: azvtpm.DetectTDX, Inspector: azx},
 		{Name: vtpm.Name, Driver: tpm, Detect: vtpm.Detect, Inspector: tpm},
-	}}, nil
+	}
+	return table, nil
 }
 
 // Rows returns the table. Callers must not change it.
