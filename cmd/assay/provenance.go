@@ -28,13 +28,14 @@ func newProvenanceCmd(a *app) *cobra.Command {
 
 func newProvenanceVerifyCmd(a *app) *cobra.Command {
 	var f expectFlags
+	var sc scittFlags
 	var artefact, vsaOut, vsaKey, vsaVerifier, vsaResource, format string
 	var digests []string
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify an attestation and hold it against what is expected",
 		Long: `Reads one attestation of any form: a Sigstore bundle (0.1 to 0.3, one or one per line), a DSSE envelope, the npm
-registry's attestations, Google Cloud Build's provenance. Checks signature, identity, time, log, statement and artefact, in
+registry's attestations, Google Cloud Build's provenance, a SCITT statement with its receipts. Checks signature, identity, time, log, statement and artefact, in
 that order, against material that you name. No connection is opened.`,
 		Example: `  assay provenance verify firmware.intoto.jsonl --artifact OVMF.fd --trusted-root trusted_root.json \
       --source-uri github.com/example/firmware --source-tag v1.4 \
@@ -48,6 +49,13 @@ that order, against material that you name. No connection is opened.`,
 			cfg, err := a.expectations(f)
 			if err != nil {
 				return err
+			}
+			file, err := a.read(args[0])
+			if err != nil {
+				return err
+			}
+			if isCOSE(file) {
+				return a.scittVerify(file, sc, f, artefact, format)
 			}
 			switch {
 			case artefact != "" && len(digests) > 0:
@@ -64,10 +72,6 @@ that order, against material that you name. No connection is opened.`,
 				}
 			case cfg.Summary == nil:
 				return fault.New(fault.Usage, "name the artefact: --artifact FILE or --digest sha256:HEX; a good statement about something else is no answer")
-			}
-			file, err := a.read(args[0])
-			if err != nil {
-				return err
 			}
 			v, err := check.File(file, cfg)
 			if err != nil {
@@ -86,6 +90,7 @@ that order, against material that you name. No connection is opened.`,
 	}
 	fl := c.Flags()
 	f.add(fl)
+	sc.add(fl)
 	fl.StringVar(&artefact, "artifact", "", "the artefact, from `FILE`")
 	fl.StringArrayVar(&digests, "digest", nil, "the artefact's `ALG:HEX` instead of itself (repeatable)")
 	fl.StringVar(&vsaOut, "vsa", "", "write a verification summary, signed by you, to `FILE`")
