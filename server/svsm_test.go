@@ -13,6 +13,7 @@ import (
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/evidence"
+	"github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release/jwe"
 	"github.com/assay-tee/assay/server"
@@ -230,6 +231,41 @@ func TestSVSMBuildsHaveToBeCalledBindingSafe(t *testing.T) {
 			status, out := newSVSM(t, w, simulator.GuestConfig{Measurement: good}).run()
 			if status != tc.status || status != 200 && !strings.Contains(out, "binding_unsafe_build") {
 				t.Errorf("%d %s", status, out)
+			}
+		})
+	}
+}
+
+// TestUnsafeBuildsAreUnsafeOnEveryWire: a host that has the SVSM hash what it likes needs no aproxy to name its own key.
+func TestUnsafeBuildsAreUnsafeOnEveryWire(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		mark *bool
+		when [48]byte
+		ok   bool
+	}{
+		{"no statement", nil, good, true},
+		{"marked safe", ptr(true), good, true},
+		{"marked unsafe", ptr(false), good, false},
+		{"another build is unsafe", ptr(false), [48]byte{7}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			if tc.mark != nil {
+				w.close()
+				set := markedSet(t, w, tc.when, *tc.mark)
+				w.cfg.Parts.Statements = func() *endorse.Set { return set }
+				w.start()
+			}
+			w.put("default/key/1", "", "the secret")
+			guest := simulator.GuestConfig{Measurement: good}
+			x := w.begin("snp", native.Release)
+			status, out := x.send("/v1/release", x.submission(w.guest(guest), x.bind))
+			if (status == 200) != tc.ok {
+				t.Errorf("native wire: %d %s", status, out)
+			}
+			if _, err := w.client(guest).Attest(t.Context()); (err == nil) != tc.ok {
+				t.Errorf("KBS: %v", err)
 			}
 		})
 	}
