@@ -37,19 +37,17 @@ func BenchmarkAuthenticate(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	floor := time.Duration(1 << 62)
-	for range 20 {
-		begin := time.Now()
-		if rsa.VerifyPKCS1v15(&ak.PublicKey, crypto.SHA256, sum[:], sig) != nil || !ecdsa.VerifyASN1(&key.PublicKey, sum384[:], der) {
-			b.Fatal("signature")
-		}
-		floor = min(floor, time.Since(begin))
-	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := d.Authenticate(context.Background(), ev, e); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(floor), "x-floor")
+	begin := time.Now()
+	for range b.N {
+		if rsa.VerifyPKCS1v15(&ak.PublicKey, crypto.SHA256, sum[:], sig) != nil || !ecdsa.VerifyASN1(&key.PublicKey, sum384[:], der) {
+			b.Fatal("signature")
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(time.Since(begin)), "x-floor")
 }

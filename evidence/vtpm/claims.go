@@ -17,7 +17,54 @@ var ClassTPM = claim.Bytes(claim.TagUUID, []byte{0xe2, 0xbf, 0x55, 0x41, 0xc5, 0
 func m(name string, n claim.Node) claim.Member { return claim.Member{Name: name, Value: n} }
 
 // PCRName is the name of a PCR in claims and tuples: "pcr04".
-func PCRName(n int) string { return fmt.Sprintf("pcr%02d", n) }
+func PCRName(n int) string { return pcrNames[n] }
+
+// pcrNames, and bankLabels below, are made once: no text is formatted while evidence is verified.
+var pcrNames = func() (out [NumPCRs]string) {
+	for n := range out {
+		out[n] = fmt.Sprintf("pcr%02d", n)
+	}
+	return out
+}()
+
+// bankLabels are the mkeys and fields of the PCRs of one bank.
+type bankLabels struct {
+	bank      claim.ID
+	field     string
+	keys      [NumPCRs]claim.ID
+	fields    [NumPCRs]string
+	registers [NumPCRs]claim.ID
+}
+
+func newBankLabels(h Hash) *bankLabels {
+	l := &bankLabels{bank: claim.Text(claim.TagNone, "pcr."+h.String()), field: "PCRs of the " + h.String() + " bank"}
+	for i := range l.keys {
+		l.keys[i] = claim.Text(claim.TagNone, fmt.Sprintf("pcr.%s.%d", h, i))
+		l.fields[i] = fmt.Sprintf("PCR %d of the %s bank", i, h)
+		l.registers[i] = claim.Uint(uint64(i))
+	}
+	return l
+}
+
+var labels256, labels384, labels512 = newBankLabels(SHA256), newBankLabels(SHA384), newBankLabels(SHA512)
+
+func labels(h Hash) *bankLabels {
+	switch h {
+	case SHA256:
+		return labels256
+	case SHA384:
+		return labels384
+	case SHA512:
+		return labels512
+	}
+	return newBankLabels(h)
+}
+
+var (
+	mkeyFirmware = claim.Text(claim.TagNone, "tpm.firmware-version")
+	mkeyReset    = claim.Text(claim.TagNone, "tpm.reset-count")
+	mkeyRestart  = claim.Text(claim.TagNone, "tpm.restart-count")
+)
 
 // PCRClaims are the values by name.
 func (b *Bank) PCRClaims() claim.Object {
@@ -50,27 +97,29 @@ func (q *Quote) Claims() claim.Object {
 // Elements are the quote in CoRIM's terms. PCR n of the bank named first has the name pcrNN; its mkey is the text
 // "pcr.<bank>.<n>", so that statements about different banks do not meet by accident.
 func (q *Quote) Elements() []claim.Element {
-	els := make([]claim.Element, 0, NumPCRs+5)
-	var regs []claim.Register
+	l := labels(q.Bank.Hash)
+	els := make([]claim.Element, 0, NumPCRs+6)
+	regs := make([]claim.Register, 0, NumPCRs)
+	digests := make([]claim.Digest, NumPCRs)
 	for i, v := range q.Bank.Values {
 		if v == nil {
 			continue
 		}
-		d := []claim.Digest{q.Bank.Hash.digest(v)}
-		els = append(els, claim.Element{Key: claim.Text(claim.TagNone, fmt.Sprintf("pcr.%s.%d", q.Bank.Hash, i)), Name: PCRName(i),
-			Field: fmt.Sprintf("PCR %d of the %s bank", i, q.Bank.Hash), Values: claim.Values{Digests: d}})
-		regs = append(regs, claim.Register{ID: claim.Uint(uint64(i)), Digests: d})
+		digests[i] = q.Bank.Hash.digest(v)
+		d := digests[i : i+1 : i+1]
+		els = append(els, claim.Element{Key: l.keys[i], Name: pcrNames[i], Field: l.fields[i], Values: claim.Values{Digests: d}})
+		regs = append(regs, claim.Register{ID: l.registers[i], Digests: d})
 	}
-	add := func(mkey, name, field string, v claim.Values) {
-		els = append(els, claim.Element{Key: claim.Text(claim.TagNone, mkey), Name: name, Field: field, Values: v})
+	add := func(mkey claim.ID, name, field string, v claim.Values) {
+		els = append(els, claim.Element{Key: mkey, Name: name, Field: field, Values: v})
 	}
 	num := func(u uint64) claim.Values {
 		return claim.Values{IntRange: &claim.IntRange{Value: &claim.Int{Mag: u}}}
 	}
-	add("pcr."+q.Bank.Hash.String(), "pcrs", "PCRs of the "+q.Bank.Hash.String()+" bank", claim.Values{Registers: regs})
-	add("tpm.firmware-version", "firmware_version", "TPMS_ATTEST.firmwareVersion", num(q.FirmwareVersion))
-	add("tpm.reset-count", "reset_count", "TPMS_ATTEST.clockInfo.resetCount", num(uint64(q.ResetCount)))
-	add("tpm.restart-count", "restart_count", "TPMS_ATTEST.clockInfo.restartCount", num(uint64(q.RestartCount)))
+	add(l.bank, "pcrs", l.field, claim.Values{Registers: regs})
+	add(mkeyFirmware, "firmware_version", "TPMS_ATTEST.firmwareVersion", num(q.FirmwareVersion))
+	add(mkeyReset, "reset_count", "TPMS_ATTEST.clockInfo.resetCount", num(uint64(q.ResetCount)))
+	add(mkeyRestart, "restart_count", "TPMS_ATTEST.clockInfo.restartCount", num(uint64(q.RestartCount)))
 	return els
 }
 

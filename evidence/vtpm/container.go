@@ -2,10 +2,13 @@ package vtpm
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/jsonx"
@@ -59,7 +62,7 @@ func Detect(data []byte) (format string, ok bool) {
 	return FormatAttestation, looksLikeAttestation(data)
 }
 
-func unwrap(ev evidence.Evidence) (*container, error) {
+func (d *Driver) unwrap(ev evidence.Evidence) (*container, error) {
 	switch {
 	case ev.TEE != "" && ev.TEE != Name:
 		return nil, fault.New(fault.Unsupported, "evidence of TEE %q was given to the driver of %q", ev.TEE, Name)
@@ -83,7 +86,7 @@ func unwrap(ev evidence.Evidence) (*container, error) {
 		c.logs.Firmware = ev.EventLog
 	}
 	c.ak.inters = append(c.ak.inters, ev.Endorsements...)
-	return c, nil
+	return c, d.decodeKey(&c.ak)
 }
 
 func isJSON(text []byte) bool {
@@ -175,10 +178,6 @@ func readKBS(text []byte) (*container, error) {
 	if c.ak.spki, err = o.base64("ak_public"); err != nil {
 		return nil, err
 	}
-	c.ak.key, err = x509.ParsePKIXPublicKey(c.ak.spki)
-	if err != nil {
-		return nil, fault.New(fault.Malformed, "ak_public: %w", err)
-	}
 	for name, into := range map[string]*[]byte{"event_log": &c.logs.Firmware, "userspace_log": &c.logs.Userspace} {
 		if o[name] == nil {
 			continue
@@ -187,11 +186,51 @@ func readKBS(text []byte) (*container, error) {
 			return nil, err
 		}
 	}
-	// Compared with anchors in one encoding, not in the sender's.
-	if c.ak.spki, err = x509.MarshalPKIXPublicKey(c.ak.key); err != nil {
-		return nil, fault.New(fault.Unsupported, "ak_public: %w", err)
-	}
 	return c, nil
+}
+
+// decodedKey is a key in SubjectPublicKeyInfo with what is made from it.
+type decodedKey struct {
+	key  crypto.PublicKey
+	spki []byte // in our own encoding, in which keys are compared, not in the sender's
+	auth claim.Authority
+}
+
+// decodeKey decodes the key of a container, unless it came decoded in a public area or certificate.
+func (d *Driver) decodeKey(k *attestationKey) error {
+	if k.key != nil {
+		return nil
+	}
+	sum := sha256.Sum256(k.spki)
+	x, ok := d.keys.Get(sum)
+	if !ok {
+		x = &decodedKey{}
+		var err error
+		if x.key, err = x509.ParsePKIXPublicKey(k.spki); err != nil {
+			return fault.New(fault.Malformed, "ak_public: %w", err)
+		}
+		if x.spki, err = x509.MarshalPKIXPublicKey(x.key); err != nil {
+			return fault.New(fault.Unsupported, "ak_public: %w", err)
+		}
+		if x.auth, err = claim.KeyAuthority(x.key); err != nil {
+			return fault.New(fault.Unsupported, "ak_public: %w", err)
+		}
+		d.keys.Put(sum, x, int64(8*len(k.spki)+2<<10))
+	}
+	k.key, k.spki, k.auth = x.key, x.spki, x.auth
+	return nil
+}
+
+// authority is the key under all its names.
+func (k *attestationKey) authority() (claim.Authority, error) {
+	if k.auth != nil {
+		return k.auth, nil
+	}
+	a, err := claim.KeyAuthority(k.key)
+	if err != nil {
+		return nil, fault.New(fault.Unsupported, "attestation key: %w", err)
+	}
+	return a, nil
 }
 
 // readValues reads 24 values in hex, in the order of their PCRs.
@@ -203,14 +242,16 @@ func readValues(b *Bank, raw []byte) error {
 	if len(list) != NumPCRs {
 		return fault.New(fault.Malformed, "%d PCR values, %d are expected", len(list), NumPCRs)
 	}
+	all := make([]byte, NumPCRs*b.Hash.Size())
 	for i, raw := range list {
-		s, err := jsonx.String(raw)
-		if err != nil {
-			return fault.Wrap(err, "pcrs")
+		// The array has been checked; what is hex between quotes needs no decoding as text.
+		size := b.Hash.Size()
+		if len(raw) != 2+2*size || raw[0] != '"' {
+			return fault.New(fault.Malformed, "PCR value %d is not %d bytes in hex", i, size)
 		}
-		v, err := hex.DecodeString(s)
-		if err != nil || len(v) != b.Hash.Size() {
-			return fault.New(fault.Malformed, "PCR value %d is not %d bytes in hex", i, b.Hash.Size())
+		v := all[i*size : (i+1)*size : (i+1)*size]
+		if _, err := hex.Decode(v, raw[1:len(raw)-1]); err != nil {
+			return fault.New(fault.Malformed, "PCR value %d is not hex: %w", i, err)
 		}
 		b.Values[i] = v
 	}

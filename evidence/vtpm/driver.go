@@ -8,6 +8,7 @@ import (
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/internal/sealed"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/lru"
 )
 
 // Name is the driver's name, as the KBS protocol spells it.
@@ -25,11 +26,17 @@ type Config struct {
 	CPU map[string]evidence.Driver
 }
 
-// Driver authenticates TPM quotes. It implements evidence.Driver and evidence.Inspector and keeps no state.
-type Driver struct{ cfg Config }
+// Driver authenticates TPM quotes. It implements evidence.Driver and evidence.Inspector. Its cache of decoded keys only saves
+// work.
+type Driver struct {
+	cfg  Config
+	keys *lru.Cache[[32]byte, *decodedKey]
+}
 
 // New makes a driver.
-func New(cfg Config) (*Driver, error) { return &Driver{cfg}, nil }
+func New(cfg Config) (*Driver, error) {
+	return &Driver{cfg, lru.New[[32]byte, *decodedKey](lru.Config{MaxEntries: 4096, MaxBytes: 32 << 20})}, nil
+}
 
 // leastExtraData is how much of an expectation a quote must carry at least: Trustee's guests cut theirs to 32 bytes.
 const leastExtraData = 32
@@ -39,7 +46,7 @@ func (d *Driver) Authenticate(ctx context.Context, ev evidence.Evidence, env evi
 	if err := env.Check(); err != nil {
 		return nil, err
 	}
-	c, err := unwrap(ev)
+	c, err := d.unwrap(ev)
 	if err != nil {
 		return nil, err
 	}
@@ -144,9 +151,9 @@ func (f *facts) root(env evidence.Env, unrooted bool) (*trust, error) {
 	if !f.cpuBindsAK {
 		return f.ak.root(env, unrooted)
 	}
-	auth, err := claim.KeyAuthority(f.ak.key)
+	auth, err := f.ak.authority()
 	if err != nil {
-		return nil, fault.New(fault.Internal, "%w", err)
+		return nil, err
 	}
 	return &trust{how: TrustCPU, root: f.cpu.Root(), links: f.cpu.Chain(), window: f.cpu.Window(),
 		authority: append(auth, f.cpu.ECTs()[0].Authority...), unsafe: f.cpu.Unsafe()}, nil
@@ -243,7 +250,7 @@ func node(b []byte) claim.Node {
 
 // Inspect implements evidence.Inspector.
 func (d *Driver) Inspect(ev evidence.Evidence) (*evidence.Inspection, error) {
-	c, err := unwrap(ev)
+	c, err := d.unwrap(ev)
 	if err != nil {
 		return nil, err
 	}

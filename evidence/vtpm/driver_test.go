@@ -444,19 +444,17 @@ func BenchmarkAuthenticate(b *testing.B) {
 	q := newSoftQuote(vtpm.SHA256, vtpm.RSASSA, vtpm.SHA256, rsaKey())
 	ev, env, d := evidence.Evidence{Data: q.kbs(b)}, q.env(b), newDriver(b, vtpm.Config{})
 	msg, sig := q.sign(b)
-	floor := time.Duration(1 << 62)
-	for range 20 {
-		begin := time.Now()
-		if err := sig.Verify(q.key.Public(), msg); err != nil {
-			b.Fatal(err)
-		}
-		floor = min(floor, time.Since(begin))
-	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := d.Authenticate(context.Background(), ev, env); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(floor), "x-floor")
+	begin := time.Now()
+	for range b.N {
+		if err := sig.Verify(q.key.Public(), msg); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(time.Since(begin)), "x-floor")
 }

@@ -47,6 +47,7 @@ type attestationKey struct {
 	public *Public // nil when only the bare key is at hand
 	cert   []byte  // DER, nil when there is none
 	inters [][]byte
+	auth   claim.Authority // nil when it has not been made yet
 }
 
 // root finds what k rests on (tsm-tpm.md section 7). A key that came with the evidence never is its own anchor.
@@ -60,9 +61,9 @@ func (k *attestationKey) root(env evidence.Env, unrooted bool) (*trust, error) {
 		if a.ID != nil && k.public != nil && subtle.ConstantTimeCompare(a.ID, k.public.Name()) != 1 {
 			continue
 		}
-		auth, err := claim.KeyAuthority(k.key)
+		auth, err := k.authority()
 		if err != nil {
-			return nil, fault.New(fault.Internal, "%w", err)
+			return nil, err
 		}
 		return &trust{how: TrustEnrolled, root: sealed.Root{Name: a.Name, SHA256: sha256.Sum256(k.spki)}, authority: auth,
 			window: evidence.Window{NotAfter: forever}}, nil
@@ -73,9 +74,9 @@ func (k *attestationKey) root(env evidence.Env, unrooted bool) (*trust, error) {
 	if !unrooted {
 		return nil, fault.New(fault.Signature, "no trust anchor for the attestation key %x: it is not enrolled, and no certificate for it came along; enrol the TPM by credential activation, or name the key as an anchor", sha256.Sum256(k.spki))
 	}
-	auth, err := claim.KeyAuthority(k.key)
+	auth, err := k.authority()
 	if err != nil {
-		return nil, fault.New(fault.Internal, "%w", err)
+		return nil, err
 	}
 	return &trust{how: TrustNone, root: sealed.Root{Name: "no root", SHA256: sha256.Sum256(k.spki)}, authority: auth,
 		window: evidence.Window{NotAfter: forever}, unsafe: []string{"unrooted-attestation-key"}}, nil
