@@ -76,6 +76,9 @@ var otherNames = map[string]string{
 	"hostdata": "host_data", "chipid": "chip_id",
 }
 
+// oakNames are the names that `assay measure stage0` gives to what stage0 measures.
+var oakNames = map[string]string{"setup_data": "kernel_setup_data", "cmdline": "kernel_cmdline_digest"}
+
 // inNamesOf gives the expectations the names that evidence of a TEE has; tee is "" when there are several.
 func inNamesOf(tee string, expect []endorse.Expectation) []endorse.Expectation {
 	own := make([]endorse.Expectation, len(expect))
@@ -85,6 +88,9 @@ func inNamesOf(tee string, expect []endorse.Expectation) []endorse.Expectation {
 			x.Name = n
 		}
 		if n, ok := launchNames[tee]; ok && x.Name == "measurement" {
+			x.Name = n
+		}
+		if n, ok := oakNames[x.Name]; ok && tee == oak.Name {
 			x.Name = n
 		}
 		own[i] = x

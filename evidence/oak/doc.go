@@ -27,7 +27,7 @@
 //
 // Claims: platform, shape, event_log, certificate_aad ("none", "purpose" or "mixed": whether the signatures cover what a
 // certificate is for), eca_key_id. Of stage0, where its event is there: kernel, kernel_setup_data, kernel_cmdline (text),
-// kernel_cmdline_digest (transparent), initrd, memory_map, acpi. Of later layers: system_image, container,
+// kernel_cmdline_digest, initrd, memory_map, acpi. Of later layers: system_image, container,
 // container_config, application, application_config, and container_config_given or application_config_given (false for
 // the digest of nothing). Of CB's transparent events: runtime_agent, runtime_agent_binary, userspace, argv_binary. Keys:
 // session_binding_public_key, hybrid_encryption_public_key, signing_public_key. A digest is shown as its SHA-256; digests

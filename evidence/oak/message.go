@@ -239,7 +239,10 @@ func (e *Event) measurements() ([]Measured, error) {
 		sha256Of(2, "kernel", "kernel_measurement")
 		sha256Of(1, "kernel_setup_data", "setup_data_digest")
 		if e.Type == typeStage0 {
-			out = append(out, Measured{Name: "kernel_cmdline", Field: "kernel_cmdline", Raw: []byte(m.Text(6)), IsText: true})
+			line := []byte(m.Text(6))
+			sum := sha256.Sum256(line) // as the transparent form has it, and as predictions give it
+			out = append(out, Measured{Name: "kernel_cmdline", Field: "kernel_cmdline", Raw: line, IsText: true},
+				Measured{Name: "kernel_cmdline_digest", Field: "kernel_cmdline", Digests: []NamedDigest{{"sha2_256", sum[:]}}})
 		} else {
 			sha256Of(6, "kernel_cmdline_digest", "kernel_cmdline_digest")
 		}

@@ -99,9 +99,6 @@ func (s *session) snpRoot(ctx context.Context) error {
 // tdxRoot has no keys and layers: RTMR2 holds the event log, report_data and the other registers are zero (section 10).
 func (s *session) tdxRoot(ctx context.Context) error {
 	m := s.msg
-	if len(m.ECAKey) > 0 || len(m.Layers) > 0 || m.applicationKeys() || m.UserData != nil {
-		return fault.New(fault.Malformed, "evidence on TDX has no DICE layers and no certificates; nothing would vouch for them")
-	}
 	q, err := dcap.ParseQuote(m.Report)
 	if err != nil {
 		return fault.Wrap(err, "root layer")

@@ -235,7 +235,10 @@ func (s *session) restricted() bool {
 
 // count refuses logs with an event more or less than there are layers, before anything else is done with them.
 func (s *session) count() error {
-	if s.msg.Platform == PlatformTDX || s.restricted() {
+	switch m := s.msg; {
+	case m.Platform == PlatformTDX && (len(m.ECAKey) > 0 || len(m.Layers) > 0 || m.applicationKeys() || m.UserData != nil):
+		return fault.New(fault.Malformed, "evidence on TDX has no DICE layers and no certificates; nothing would vouch for them")
+	case m.Platform == PlatformTDX, s.restricted():
 		return nil
 	}
 	if n := len(s.bindingLayers()); len(s.encoded) != n {

@@ -35,7 +35,7 @@ finding contains {
 	some a in oak_attesters
 	some [name, event] in oak_executables
 	name != launch_claim.oak
-	not name in input.params.oak.skip
+	not oak_skipped(name)
 	a.claims[name]
 	not oak_vouched(a, name, event)
 }
@@ -45,8 +45,17 @@ oak_vouched(a, name, _) if a.trail[name].accepted == true
 
 oak_vouched(a, _, event) if a.trail[event].accepted == true
 
+# The command line and its digest say the same.
+oak_vouched(a, name, _) if {
+	name in oak_cmdline
+	some other in oak_cmdline
+	a.trail[other].accepted == true
+}
+
+oak_cmdline := ["kernel_cmdline", "kernel_cmdline_digest"]
+
 oak_executables := [
-	["initrd", "event_0"], ["kernel_setup_data", "event_0"], ["kernel_cmdline", "event_0"], ["kernel_cmdline_digest", "event_0"],
+	["initrd", "event_0"], ["kernel_setup_data", "event_0"], ["kernel_cmdline_digest", "event_0"],
 	["system_image", "event_1"], ["container", "event_2"], ["application", "event_1"],
 ]
 
@@ -83,7 +92,7 @@ finding contains {
 	some i, event in a.claims.events
 	name := sprintf("event_%d", [i])
 	name != launch_claim.oak
-	not name in input.params.oak.skip
+	not oak_skipped(name)
 	not a.trail[name].accepted
 	not oak_readable(event.type)
 	not oak_cb_executables[event.type]
@@ -106,6 +115,10 @@ finding contains {
 	a.claims[name]
 	not a.trail[name].accepted
 }
+
+oak_skipped(name) if name in input.params.oak.skip
+
+oak_skipped("kernel_cmdline_digest") if "kernel_cmdline" in input.params.oak.skip
 
 # What the operator skips stands among the remarks too.
 oak_untold := {"memory_map", "acpi", "container_config", "application_config"} | {n | some n in input.params.oak.skip}
