@@ -17,6 +17,10 @@ type InitDocument struct {
 	Claims    json.RawMessage // init_data_claims; they mean something only once hardware is found to bind Digest
 }
 
+// maxInnerTOML bounds the inner documents that are taken apart, in bytes; longer ones stay text. Real ones have a few KiB;
+// reading and writing keys nested by the hundred thousand takes time that grows with the square of their depth.
+const maxInnerTOML = 64 << 10
+
 // policyMarker begins the data of an agent policy.
 const policyMarker = "policy_data := "
 
@@ -49,7 +53,7 @@ func (d InitData) Parse() (*InitDocument, error) {
 		switch name {
 		case "aa.toml", "cdh.toml":
 			var inner map[string]any
-			if toml.Unmarshal([]byte(text), &inner) == nil {
+			if len(text) <= maxInnerTOML && toml.Unmarshal([]byte(text), &inner) == nil {
 				claims[name] = inner
 			}
 		case "policy.rego":

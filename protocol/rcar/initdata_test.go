@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,4 +88,24 @@ func FuzzInitData(f *testing.F) {
 			t.Fatalf("claims are not JSON: %q", d.Claims)
 		}
 	})
+}
+
+// Inner documents longer than any real one are not taken apart: they are claims as text.
+func TestLongInnerDocumentsStayText(t *testing.T) {
+	for _, tc := range []struct {
+		inner string
+		text  bool
+	}{{"a = 1", false}, {strings.Repeat("x.", 1<<16) + "x = 1", true}} {
+		d, err := InitData{Format: "toml", Body: "version = \"1\"\nalgorithm = \"sha256\"\n[data]\n\"aa.toml\" = \"\"\"\n" + tc.inner + "\n\"\"\""}.Parse()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var claims map[string]json.RawMessage
+		if err := json.Unmarshal(d.Claims, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if got := claims["aa.toml"][0] == '"'; got != tc.text {
+			t.Errorf("%.20s: text %v", tc.inner, got)
+		}
+	}
 }
