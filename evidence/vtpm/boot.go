@@ -120,3 +120,19 @@ func pcrNumbers(mask uint32) claim.Node {
 	}
 	return claim.L(out...)
 }
+
+// locators are the places that a log names for reference measurements of the firmware. Nothing measures them, so that they are
+// shown and never claimed.
+func locators(log []byte) claim.Node {
+	var out []claim.Node
+	if l, err := eventlog.ParseTPM(log, eventlog.Options{}); err == nil {
+		if xs, err := l.Locators(); err == nil {
+			for i := range xs {
+				x := &xs[i]
+				out = append(out, claim.O(m("firmware_manufacturer", claim.S(x.FirmwareManufacturer)), m("firmware_version", claim.S(x.FirmwareVersion)),
+					m("type", claim.U(uint64(x.RIMType))), m("place", claim.S(x.Where()))))
+			}
+		}
+	}
+	return claim.L(out...)
+}

@@ -264,7 +264,7 @@ func (d *Driver) Inspect(ev evidence.Evidence) (*evidence.Inspection, error) {
 		quotes = append(quotes, claim.O(append(append(q.Claims(), m("report_data", claim.H(a.ExtraData))), s.given.PCRClaims()...)...))
 	}
 	return &evidence.Inspection{TEE: Name, Format: c.format, Claims: claim.Object{m("quotes", claim.L(quotes...)),
-		m("ak_public", claim.S(base64.StdEncoding.EncodeToString(c.ak.spki)))}}, nil
+		m("ak_public", claim.S(base64.StdEncoding.EncodeToString(c.ak.spki))), m("rim_locators", locators(c.logs.Firmware))}}, nil
 }
 
 var _ interface {
