@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/evidence/secex"
+	"github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/release/jwe"
 	"github.com/assay-tee/assay/simulator/ultravisor"
@@ -34,8 +35,9 @@ type seWorld struct {
 	t     *testing.T
 	dir   string
 	guest *ultravisor.Guest
-	trust []string // flags that name the files
-	files []string // the same for --collateral
+	boot  func() (*ultravisor.Guest, error) // another guest of the same image
+	trust []string                          // flags that name the files
+	files []string                          // the same for --collateral
 
 	mirror string // of revocation lists
 }
@@ -49,7 +51,8 @@ func newSeWorld(t *testing.T) *seWorld {
 	must(t, err)
 	img, err := ultravisor.NewImage(m, []byte("kernel"), 0)
 	must(t, err)
-	w.guest, err = m.Boot(img)
+	w.boot = func() (*ultravisor.Guest, error) { return m.Boot(img) }
+	w.guest, err = w.boot()
 	must(t, err)
 	doc, err := pki.Document(m.HostKey(), time.Time{}, time.Time{})
 	must(t, err)
@@ -253,6 +256,48 @@ func TestSeGuestGetsItsSecretFromTheBroker(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
+
+	// On the native wire, as an add-secret request: the guest's Ultravisor keeps the secret, its neighbour's cannot.
+	cl, err := native.NewClient(native.ClientConfig{URL: url, Source: seSource{w.guest}})
+	must(t, err)
+	req, id, err := cl.AddSecret(ctx, "default/key/1")
+	must(t, err)
+	neighbour, err := w.boot()
+	must(t, err)
+	if err := neighbour.AddSecret(req); err == nil {
+		t.Error("a neighbour of the same image can add the secret")
+	}
+	must(t, w.guest.AddSecret(req))
+	if got := w.guest.Secrets[string(id)]; !bytes.Contains(got, []byte("s390x secret")) {
+		t.Errorf("the guest has %q", got)
+	}
+	if got, err := cl.Get(ctx, "default/key/1"); err != nil || string(got) != "s390x secret" {
+		t.Errorf("as a JWE: %q %v", got, err)
+	}
+}
+
+// seSource is an SE guest on the native wire.
+type seSource struct{ guest *ultravisor.Guest }
+
+func (seSource) TEE() string { return secex.Name }
+
+func (s seSource) Evidence(_ context.Context, rd [64]byte, challenge []byte) (native.Item, []native.Item, error) {
+	var req struct {
+		Request []byte `json:"request_blob"`
+		Key     []byte `json:"encr_measurement_key"`
+		Nonce   []byte `json:"encr_request_nonce"`
+		Tags    []byte `json:"image_hdr_tags"`
+	}
+	if err := json.Unmarshal(challenge, &req); err != nil {
+		return native.Item{}, nil, err
+	}
+	ans, err := s.guest.Attest(req.Request, rd[:])
+	if err != nil {
+		return native.Item{}, nil, err
+	}
+	ev, err := json.Marshal(map[string][]byte{"measurement": ans.Measurement, "additional_data": ans.Additional, "user_data": rd[:], "cuid": ans.CUID,
+		"encr_measurement_key": req.Key, "encr_request_nonce": req.Nonce, "image_hdr_tags": req.Tags})
+	return native.NewItem("application/json", ev), nil, err
 }
 
 // seFetch is an SE guest's client, written from the protocol's description.
