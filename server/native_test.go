@@ -303,7 +303,7 @@ func TestNativeOneShot(t *testing.T) {
 	}
 }
 
-// TestNativeParallel: 100 sessions, one ticket, one secret; and one body a hundred times, one secret.
+// TestNativeParallel: 100 sessions, one ticket, one secret.
 func TestNativeParallel(t *testing.T) {
 	w := newWorld(t, nil)
 	w.put("default/key/1", "?one_shot=true", "once")
@@ -326,6 +326,40 @@ func TestNativeParallel(t *testing.T) {
 	wg.Wait()
 	if released.Load() != 1 {
 		t.Errorf("released %d times", released.Load())
+	}
+}
+
+// TestNativeOneBodyManyTimes: one body sent a hundred times at once takes one release of the ticket, and every answer that is
+// none of a refusal has the same bytes.
+func TestNativeOneBodyManyTimes(t *testing.T) {
+	w := newWorld(t, nil)
+	w.put("default/key/1", "?one_shot=true", "once")
+	w.ticket(`{"resource":"default/key/1","uses":5}`)
+	x := w.begin("snp", native.Release)
+	s := x.submission(w.guest(simulator.GuestConfig{Measurement: good}), x.bind)
+	var mu sync.Mutex
+	answers := map[string]int{}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			status, out := x.send("/v1/release", s)
+			switch {
+			case status == 200:
+				mu.Lock()
+				answers[out]++
+				mu.Unlock()
+			case !strings.Contains(out, "nonce_used"):
+				t.Error(out)
+			}
+		})
+	}
+	wg.Wait()
+	if len(answers) != 1 {
+		t.Errorf("%d different answers", len(answers))
+	}
+	_, out := w.call("GET", "/v1/tickets", "")
+	if n := strings.Count(string(out), `"state":"released"`); n != 1 || strings.Count(string(out), `"state":"authorised"`) != 4 {
+		t.Errorf("%d releases: %s", n, out)
 	}
 }
 
