@@ -231,12 +231,19 @@ func trail(entries []appraise.Entry) claim.Object {
 	var out claim.Object
 	seen := make(map[string]int, 8)
 	for _, e := range entries {
-		if !e.Accepted && e.Nearest == nil {
+		if !e.Accepted && e.Nearest == nil && len(e.Registers) == 0 {
 			continue
 		}
 		m := claim.Object{{Name: "value", Value: claim.S(e.Value)}, {Name: "accepted", Value: claim.B(e.Accepted)}}
 		m = appendText(m, "field", e.Field)
 		m = appendText(m, "root", e.Root)
+		if len(e.Registers) > 0 {
+			list := make([]claim.Node, len(e.Registers))
+			for i, r := range e.Registers {
+				list[i] = claim.S(r)
+			}
+			m = append(m, claim.Member{Name: "registers", Value: claim.L(list...)})
+		}
 		if len(e.Vouchers) > 0 {
 			list := make([]claim.Node, len(e.Vouchers))
 			for i, v := range e.Vouchers {

@@ -135,6 +135,10 @@ func (p *printer) trail(label string, all []appraise.Entry, explain bool) {
 			if explain {
 				p.nearest(t.Nearest)
 			}
+		case len(t.Registers) > 0:
+			p.line("  %s %s", p.s.Yellow("~"), p.s.Bold(t.Claim)+p.value(t, explain))
+			p.line("      only the registers %s are vouched for", strings.Join(t.Registers, ", "))
+			p.vouchers(t, explain)
 		case explain:
 			p.line("  %s %s", p.s.Dim("·"), t.Claim+p.value(t, true))
 		default:
