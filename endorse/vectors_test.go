@@ -12,6 +12,7 @@ import (
 	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/corim"
 	"github.com/assay-tee/assay/corim/profiles"
+	"github.com/assay-tee/assay/corim/profiles/intelpoe"
 	"github.com/assay-tee/assay/internal/fault"
 )
 
@@ -182,4 +183,50 @@ func vectorProfile(path string) string {
 		return "tag:arm.com,2025:psa#1.0.0"
 	}
 	return id
+}
+
+// The manifest says of every POE file that it is refused: signature, certificates and key id are filler. Signed anew by
+// an anchored key, the good ones are admitted where the anchor tolerates their form, and nowhere else.
+func TestPOEVectorsAreRefusedAsStated(t *testing.T) {
+	dir := os.Getenv("ASSAY_VECTORS")
+	if dir == "" {
+		t.Skip("ASSAY_VECTORS is not set: the POE vectors are not looked at")
+	}
+	k := newKey(t)
+	tolerant := anchor("a", k)
+	tolerant.Relax = intelpoe.Relax()
+	for name, good := range map[string]bool{"poe-golden": true, "poe-golden-leaf-only": true, "poe-golden-tstr-id": true, "poe-golden-fwdcompat": true, "poe-negative-bare": false} {
+		data, err := os.ReadFile(filepath.Join(dir, "corim", "poe", name+".cbor"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		builders := map[bool]*Builder{
+			false: newBuilder(t, Config{Profiles: profiles.All(), Anchors: []*Anchor{anchor("a", k)}}),
+			true:  newBuilder(t, Config{Profiles: profiles.All(), Anchors: []*Anchor{tolerant}}),
+		}
+		s, err := corim.ParseSigned(data, corim.Options{Profiles: profiles.All(), Relax: intelpoe.Relax()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for relaxed, b := range builders {
+			_, err := b.Admit(data)
+			refused(t, fmt.Sprintf("%s as published, relaxed %v", name, relaxed), err, fault.Malformed)
+		}
+		m, err := s.UnverifiedManifest()
+		if err != nil {
+			if good {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		anew, err := corim.Sign(m.Raw, k, corim.SignOptions{SignerName: "vectors"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = builders[false].Admit(anew)
+		refused(t, name+" signed anew, strict", err, fault.Malformed)
+		if _, err = builders[true].Admit(anew); err != nil {
+			t.Errorf("%s signed anew, relaxed: %v", name, err)
+		}
+	}
 }
