@@ -107,6 +107,15 @@ func (b *broker) admit(a *app, c serveConfig, signers []*endorse.Anchor) error {
 	if err != nil {
 		return err
 	}
+	builds, err := a.provenance(c.Provenance, c.ProvenanceExpect, a.now().UTC())
+	if err != nil {
+		return err
+	}
+	for _, v := range builds {
+		if err := builder.AddProvenance(v); err != nil {
+			return err
+		}
+	}
 	for _, name := range c.Statements {
 		data, err := a.read(name)
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy/rego"
+	"github.com/assay-tee/assay/provenance"
+	"github.com/assay-tee/assay/provenance/check"
 	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/store"
 )
@@ -18,6 +21,10 @@ import (
 // statements, so that a stored one can be taken away again without a restart.
 func (a *app) loader(c serveConfig, signers []*endorse.Anchor) (func(context.Context, server.Documents) (server.Live, error), error) {
 	params, own, err := a.policyFiles(c.Policies, c.Params, c.InsecureSimulator)
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.provenance(c.Provenance, c.ProvenanceExpect, a.now().UTC())
 	if err != nil {
 		return nil, err
 	}
@@ -50,16 +57,58 @@ func (a *app) loader(c serveConfig, signers []*endorse.Anchor) (func(context.Con
 		if l.Policy, err = rego.Load(mods, params); err != nil {
 			return l, err
 		}
-		set, err := a.storedSet(signers, statements, docs.Statements)
+		builds, rest, err := a.storedBuilds(c.ProvenanceExpect, docs.Statements)
+		if err != nil {
+			return l, err
+		}
+		set, err := a.storedSet(signers, append(known[:len(known):len(known)], builds...), statements, rest)
 		l.Statements = func() *endorse.Set { return set }
 		return l, err
 	}, nil
 }
 
-func (a *app) storedSet(signers []*endorse.Anchor, own [][]byte, stored []store.Document) (*endorse.Set, error) {
+// storedBuilds takes the attestations of builds out of what is stored and verifies them. One that is too old by now no
+// longer vouches for anything.
+func (a *app) storedBuilds(expectations string, stored []store.Document) (builds []*provenance.Verdict, rest []store.Document, err error) {
+	for _, d := range stored {
+		if strings.HasPrefix(d.ID, server.ReferenceValuePrefix) || !isAttestation(d.Data) {
+			rest = append(rest, d)
+			continue
+		}
+		if expectations == "" {
+			return nil, nil, fault.New(fault.Usage, "%s is an attestation of a build, and this server has no provenance_expect that says whom to believe about builds", d.ID)
+		}
+		cfg, err := a.expectations(expectFlags{File: expectations})
+		if err != nil {
+			return nil, nil, err
+		}
+		v, err := check.File(d.Data, cfg)
+		if d.Version > 0 && fault.Is(err, fault.Stale) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, fault.Wrap(err, "%s", d.ID)
+		}
+		builds = append(builds, v)
+	}
+	return builds, rest, nil
+}
+
+// isAttestation reports whether b looks like JSON with an attestation in it; CoRIMs are CBOR.
+func isAttestation(b []byte) bool {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
+	return bytes.HasPrefix(line, []byte("{")) && (bytes.Contains(b, []byte(`"payloadType"`)) || bytes.Contains(b, []byte(`"dsseEnvelope"`)) || bytes.Contains(b, []byte(`"attestations"`)) || bytes.Contains(b, []byte(`"provenance_summary"`)))
+}
+
+func (a *app) storedSet(signers []*endorse.Anchor, builds []*provenance.Verdict, own [][]byte, stored []store.Document) (*endorse.Set, error) {
 	b, err := endorse.NewBuilder(endorse.Config{Time: a.now().UTC(), Anchors: signers, Profiles: profiles.All(), Forms: statementForms()})
 	if err != nil {
 		return nil, err
+	}
+	for _, v := range builds {
+		if err := b.AddProvenance(v); err != nil {
+			return nil, err
+		}
 	}
 	for _, data := range own {
 		if _, err := b.Admit(data); err != nil {

@@ -28,6 +28,8 @@ type serveConfig struct {
 	Anchors           []string         `toml:"anchors" comment:"Whom to believe: files with signers' keys, certificates or anchor files; a vendor's root certificate replaces the built-in roots."`
 	AttestationKeys   []string         `toml:"attestation_keys" comment:"Attestation keys of enrolled TPMs: files with public keys."`
 	Statements        []string         `toml:"statements" comment:"Signed statements (CoRIM) that are admitted at the start."`
+	Provenance        []string         `toml:"provenance" comment:"Attestations of builds that are known from the start (docs/provenance.md); they are linked to the statements."`
+	ProvenanceExpect  string           `toml:"provenance_expect" comment:"Whom to believe about builds, and what to expect (JSON, docs/provenance.md). With it, attestations can also be submitted\nlike statements."`
 	Policies          []string         `toml:"policies" comment:"Rego files: package assay.extra adds to the built-in policy, package assay replaces it (docs/policy.md)."`
 	Params            string           `toml:"params" comment:"Settings of the built-in policy (JSON, docs/policy.md)."`
 	Collateral        []string         `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
