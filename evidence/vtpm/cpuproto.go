@@ -10,7 +10,7 @@ import (
 )
 
 // sevAttestation brings sevsnp.Attestation of go-sev-guest into the form that the SNP driver reads: field 1 is the report
-// field by field, field 2 the certificate chain (1 VCEK, 2 VLEK, 3 ASK, 4 ARK). Bytes that the firmware signed are put
+// field by field, field 2 the certificate chain (1 VCEK, 2 ASK, 3 ARK, 6 VLEK). Bytes that the firmware signed are put
 // together again exactly, or the signature over them does not hold.
 func sevAttestation(b []byte) (evidence.Evidence, error) {
 	var ev evidence.Evidence
@@ -23,7 +23,7 @@ func sevAttestation(b []byte) (evidence.Evidence, error) {
 		case 2:
 			return fields("sevsnp.CertificateChain", raw, func(num protowire.Number, _ protowire.Type, raw []byte, _ uint64) error {
 				// ASK and ARK are pinned by the SNP driver.
-				if (num == 1 || num == 2) && len(raw) > 0 {
+				if (num == 1 || num == 6) && len(raw) > 0 {
 					ev.Endorsements = append(ev.Endorsements, raw)
 				}
 				return nil
@@ -49,10 +49,11 @@ var sevFields = map[protowire.Number]sevField{
 	13: {0x0C0, 32, true}, 14: {0x0E0, 48, true}, 15: {0x110, 48, true}, 16: {0x140, 32, true}, 17: {0x160, 32, true}, 18: {0x180, 8, false},
 	19: {0x1A0, 64, true}, 20: {0x1E0, 8, false}, 21: {0x1E8, 1, false}, 22: {0x1E9, 1, false}, 23: {0x1EA, 1, false}, 24: {0x1EC, 1, false},
 	25: {0x1ED, 1, false}, 26: {0x1EE, 1, false}, 27: {0x1F0, 8, false}, 28: {0x2A0, 512, true},
+	30: {0x1F8, 8, false}, 31: {0x200, 8, false},
 }
 
 // cpuidField is cpuid1eax_fms, CPUID leaf 1 EAX, of which the report has family, model and stepping in three bytes.
-const cpuidField = 31
+const cpuidField = 29
 
 func sevReport(b []byte) ([]byte, error) {
 	r := make([]byte, 1184)
