@@ -34,6 +34,9 @@ reads: json is the form that Trustee's guests send, raw the hardware's own bytes
 			if err != nil {
 				return err
 			}
+			if len(b) < 16 || len(b) > 64 {
+				return fault.New(fault.Usage, "--nonce has %d bytes; 16 to 64 are needed", len(b))
+			}
 			if useTPM {
 				return a.attestTPM(cmd.Context(), handle, b, out)
 			}

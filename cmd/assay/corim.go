@@ -388,6 +388,9 @@ profile and all content. Prints what it contributes.`,
 			if err != nil {
 				return err
 			}
+			if corim.Sniff(data) == corim.KindUnsigned {
+				return fault.New(fault.Malformed, "%s is not signed, so nobody stands behind it; sign it first: assay corim sign %s --key FILE --name NAME -o OUT", args[0], args[0])
+			}
 			b, err := endorse.NewBuilder(endorse.Config{Time: t, Anchors: tr.signers, Profiles: profiles.All(), Forms: statementForms()})
 			if err != nil {
 				return err

@@ -143,7 +143,7 @@ func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Comm
 	}
 	show.Flags().StringVarP(&out, "output", "o", "", "write the bytes as they are stored to `FILE` (- is standard output)")
 	rm := &cobra.Command{
-		Use: k.take + " NAME", Aliases: []string{"rm"}, Short: "Take it out of force; the history stays", Args: cobra.ExactArgs(1),
+		Use: k.take + " NAME", Short: "Take it out of force; the history stays", Args: cobra.ExactArgs(1),
 		RunE: runE(func(cmd *cobra.Command, args []string) error {
 			cl, err := f.client()
 			if err != nil {
@@ -151,6 +151,9 @@ func documentCommands(a *app, parent *cobra.Command, k documentKind) *cobra.Comm
 			}
 			return cl.do(cmd.Context(), "DELETE", k.path(args[0]), nil, nil)
 		}),
+	}
+	if k.take != "rm" {
+		rm.Aliases = []string{"rm"}
 	}
 	f.add(a, put, list, show, rm)
 	if k.what == "policy" {

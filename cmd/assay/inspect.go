@@ -78,13 +78,18 @@ func (a *app) inspect(as, format string, args []string) error {
 
 // printClaims prints claims as an indented list; nested objects one level deeper.
 func printClaims(w io.Writer, s tty.Style, o claim.Object, depth int) {
-	pad := strings.Repeat("  ", depth)
+	pad, width := strings.Repeat("  ", depth), 26-2*depth
+	for _, m := range o {
+		if m.Value.Kind != claim.NodeObject {
+			width = max(width, len(m.Name))
+		}
+	}
 	for _, m := range o {
 		if m.Value.Kind == claim.NodeObject {
 			fmt.Fprintf(w, "%s%s\n", pad, m.Name)
 			printClaims(w, s, m.Value.Object(), depth+1)
 			continue
 		}
-		fmt.Fprintf(w, "%s%-*s %s\n", pad, 26-2*depth, m.Name, m.Value)
+		fmt.Fprintf(w, "%s%-*s %s\n", pad, width, m.Name, m.Value)
 	}
 }

@@ -24,7 +24,7 @@ func newKeyGenerateCmd(a *app) *cobra.Command {
 		Short: "Make a signing key: the private key into FILE (0600), the public key beside it as FILE.pub",
 		Long: `Makes a key for signing Attestation Results or statements. The private key goes into FILE, readable by its owner only
 and never overwritten; the public key into FILE.pub, for --anchor, --key and relying parties. Use one key per purpose: a
-key that signs results should sign nothing else.`,
+key that signs results should sign nothing else. Prints the key's id (RFC 7638), by which tokens and the trail name it.`,
 		Example: "  assay key generate -o ear.key\n  assay key generate --alg ES384 -o publisher.key",
 		Args:    cobra.NoArgs,
 		RunE: runE(func(*cobra.Command, []string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -49,7 +50,11 @@ by anybody.`,
 			for _, x := range s.Subjects {
 				fmt.Fprintf(a.stdout, "  %-10s %s\n", "artefact", strings.TrimSpace(x.Name+" "+x.Digest.String()))
 			}
-			_, err = fmt.Fprintf(a.stdout, "  %-10s %s\n%s\n", "predicate", s.PredicateType, s.Predicate)
+			var predicate bytes.Buffer
+			if err := json.Indent(&predicate, s.Predicate, "", "  "); err != nil {
+				return fault.New(fault.Malformed, "predicate: %w", err)
+			}
+			_, err = fmt.Fprintf(a.stdout, "  %-10s %s\n%s\n", "predicate", s.PredicateType, predicate.Bytes())
 			return err
 		}),
 	}

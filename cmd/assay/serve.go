@@ -25,6 +25,8 @@ SIGTERM: releases under way are finished.`,
 		Args:    cobra.NoArgs,
 		RunE: runE(func(cmd *cobra.Command, _ []string) error {
 			cfg := defaultServeConfig(a.getenv)
+			// Printed empty: a file made by one user must not send another user's server into his home.
+			cfg.State = ""
 			if file != "" {
 				b, err := a.read(file)
 				if err != nil {
@@ -41,6 +43,9 @@ SIGTERM: releases under way are finished.`,
 					_, err = a.stdout.Write(b)
 				}
 				return err
+			}
+			if cfg.State == "" {
+				cfg.State = stateDir(a.getenv)
 			}
 			return a.serve(cmd, cfg)
 		}),

@@ -16,7 +16,7 @@ import (
 // them. A key that nobody knows is an error.
 type serveConfig struct {
 	Listen  string `toml:"listen" comment:"Address to listen on. Guests and administrators use the same one."`
-	State   string `toml:"state" comment:"Directory for what the server keeps: assay.db (sessions, tickets, sealed secrets, log), seal.age (opens the secrets;\nback it up apart from the database), token.key (signs results) and admin.token. Made at the first start, mode 0700."`
+	State   string `toml:"state" comment:"Directory for what the server keeps: assay.db (sessions, tickets, sealed secrets, log), seal.age (opens the secrets;\nback it up apart from the database), token.key (signs results), log.key and log.pub (the log), challenge.key and\nadmin.token. Made at the first start, mode 0700. Empty: $STATE_DIRECTORY, which systemd sets, else\n$XDG_STATE_HOME/assay, else ~/.local/state/assay."`
 	DB      string `toml:"db" comment:"postgres://USER@HOST/DATABASE to share sessions, tickets, secrets and policies between servers; they need the same\nseal_key and token_key. Empty: SQLite in the state directory. The URL may hold a password: it is never logged."`
 	SealKey string `toml:"seal_key" comment:"age identity that seals secrets at rest, mode 0600; empty: seal.age in the state directory."`
 	TLS     struct {
@@ -40,9 +40,9 @@ type serveConfig struct {
 	AuthorizationMode string           `toml:"authorization_mode" comment:"How administrators are recognised: AuthenticatedAuthorization (tokens and JWTs), DenyAll, or InsecureAllowAll."`
 	ProtocolVersions  []string         `toml:"protocol_versions" comment:"Versions of the KBS protocol to serve; empty: 0.4.0, 0.2.0, 0.1.1 and 0.1.0."`
 	Passport          passportConfig   `toml:"passport" comment:"Results of other verifiers that are accepted as bearer tokens; without keys and roots none are."`
-	Providers         []providerConfig `toml:"identity_provider" comment:"Issuers of administrators' JWTs: issuer, audience, keys (PEM files), role of tokens that carry none (older kbs-client)."`
-	ACLs              []aclConfig      `toml:"acl" comment:"What a role of a JWT may call: role, allowed_endpoints (a regular expression from ^/kbs to $ over path and query).\nA role without a line has the permissions of the built-in role of that name."`
-	Admins            []adminConfig    `toml:"admin" comment:"Who may administer besides the holder of admin.token: name, hex SHA-256 of the bearer token, roles (admin, auditor,\nprovisioner, policy-author, relying-party)."`
+	Providers         []providerConfig `toml:"identity_provider" comment:"Issuers of administrators' JWTs: issuer, audience, keys (PEM files), role of tokens that carry none (older kbs-client).\nFor example [{issuer = 'https://id.example', audience = 'kbs', keys = ['id.pem']}]."`
+	ACLs              []aclConfig      `toml:"acl" comment:"What a role of a JWT may call: role, allowed_endpoints (a regular expression from ^/kbs to $ over path and query), as in\n[{role = 'admin', allowed_endpoints = '^/kbs/.*$'}].\nA role without a line has the permissions of the built-in role of that name."`
+	Admins            []adminConfig    `toml:"admin" comment:"Who may administer besides the holder of admin.token: name, token_sha256 (hex SHA-256 of the bearer token), roles (admin,\nauditor, provisioner, policy-author, relying-party), as in [{name = 'ops', token_sha256 = '…', roles = ['auditor']}]."`
 }
 
 type adminConfig struct {

@@ -71,7 +71,18 @@ func newSimSNPCmd(a *app) *cobra.Command {
 	return c
 }
 
+// simulatedDir refuses a directory that is there, before work is spent on what goes into it.
+func simulatedDir(dir string) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return fault.New(fault.Usage, "%s is there already; name a directory that is not, or remove it", dir)
+	}
+	return nil
+}
+
 func (a *app) simSNP(f simFlags, dir string) error {
+	if err := simulatedDir(dir); err != nil {
+		return err
+	}
 	cfg := simulator.GuestConfig{VMPL: f.vmpl, CSP: f.csp, Policy: simulator.PolicySMT | simulator.PolicyReserved1}
 	var reportData [64]byte
 	for _, p := range []struct {

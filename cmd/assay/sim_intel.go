@@ -84,6 +84,9 @@ func hexOrRandom(flag, s string, b []byte) error {
 }
 
 func (a *app) simIntel(ctx context.Context, f simIntelFlags, tdx bool, dir string) error {
+	if err := simulatedDir(dir); err != nil {
+		return err
+	}
 	w, err := intel.New(intel.Config{Clock: a.now})
 	if err != nil {
 		return err

@@ -100,6 +100,9 @@ func (a *app) tokenVerify(f tokenFlags, args []string) error {
 		return err
 	}
 	acc, err := result.Verify(token, cfg)
+	if fault.Is(err, fault.Denied) && !f.insecure {
+		return fault.New(fault.Denied, "%w; --allow-insecure accepts it, for trying things out", err)
+	}
 	if err != nil {
 		return err
 	}

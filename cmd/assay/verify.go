@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -42,6 +43,7 @@ type verifyFlags struct {
 	policies   []string
 	params     string
 	earKey     string
+	earOut     string
 	ear        string
 	format     string
 	out        string
@@ -62,7 +64,8 @@ vouches for what it measures: authentic evidence is then "authentic, not affirmi
 missing.`,
 		Example: `  assay verify report.bin --cert vcek.der --nonce 4f3c… --expect measurement=7f51…
   assay verify evidence.json --statement firmware.corim --anchor publisher.pem --report-data 00aa…
-  assay verify outblob --collateral bundle/ --offline --at 2026-07-15T00:00:00Z --format json`,
+  assay verify outblob --collateral bundle/ --offline --at 2026-07-15T00:00:00Z --format json
+  assay verify guest/ --cert vcek.der --nonce 4f3c… --ear-key verifier.key --ear-output result.jwt`,
 		RunE: runE(func(cmd *cobra.Command, args []string) error { return a.verify(cmd, f, args) }),
 	}
 	fl := c.Flags()
@@ -84,6 +87,7 @@ missing.`,
 	fl.StringArrayVar(&f.policies, "policy", nil, "Rego from `FILE` (docs/policy.md): package assay.extra adds to the built-in policy, package assay replaces it (repeatable)")
 	fl.StringVar(&f.params, "params", "", "settings of the built-in policy from a JSON `FILE` (docs/policy.md)")
 	fl.StringVar(&f.earKey, "ear-key", "", "sign the Attestation Result (EAR) with the private key in `FILE`")
+	fl.StringVar(&f.earOut, "ear-output", "", "write the signed Attestation Result alone to `FILE`; without it, it is the member \"ear\" of --format json, and the end of the text")
 	fl.StringVar(&f.ear, "ear", "03", "`DIALECT` of the Attestation Result: 03, veraison or trustee")
 	fl.BoolVar(&f.insecure, "insecure-simulator", false, "accept roots of the simulator; results are marked")
 	fl.BoolVar(&f.explain, "explain", false, "show every claim and what vouches for it")
@@ -96,6 +100,9 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if f.format != "text" && f.format != "json" {
 		return fault.New(fault.Usage, "--format %q: text or json", f.format)
 	}
+	if f.earOut != "" && f.earKey == "" {
+		return fault.New(fault.Usage, "--ear-output needs a key that signs: --ear-key FILE (assay key generate)")
+	}
 	at, err := a.clock(f.at)
 	if err != nil {
 		return err
@@ -103,6 +110,11 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	rep, err := a.appraiseFiles(cmd, f, args, at)
 	if err != nil && fault.Is(err, fault.Usage) {
 		return err
+	}
+	if err == nil && f.earOut != "" {
+		if err := a.output(f.earOut, 0o644, func(w io.Writer) error { _, err := fmt.Fprintln(w, rep.EAR); return err }); err != nil {
+			return err
+		}
 	}
 	if err != nil && rep == nil {
 		rep = report.FromError(at, "", err)
@@ -203,7 +215,11 @@ func (a *app) writeReport(rep *report.Report, f verifyFlags) error {
 		if f.format == "json" {
 			return writeJSON(w, rep)
 		}
-		return rep.Text(w, report.TextOptions{Style: tty.For(w, a.getenv), Explain: f.explain})
+		if err := rep.Text(w, report.TextOptions{Style: tty.For(w, a.getenv), Explain: f.explain}); err != nil || rep.EAR == "" || f.earOut != "" {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "\nAttestation Result (EAR); --ear-output FILE writes it alone\n%s\n", rep.EAR)
+		return err
 	})
 }
 
@@ -394,6 +410,9 @@ func (a *app) readEvidence(args []string, as string) ([]evidence.Evidence, error
 		b, err := a.read(name)
 		if err != nil {
 			return nil, err
+		}
+		if name == stdinArg && len(b) == 0 {
+			return nil, fault.New(fault.Malformed, "standard input is empty; name a file or report directory, or pipe evidence in")
 		}
 		if strings.HasSuffix(name, "auxblob") && len(out) > 0 && out[len(out)-1].Aux == nil {
 			out[len(out)-1].Aux = b
