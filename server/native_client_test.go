@@ -6,10 +6,13 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/protocol/native"
+	"github.com/assay-tee/assay/release"
+	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/simulator"
 )
 
@@ -78,5 +81,38 @@ func TestNativeClient(t *testing.T) {
 	}
 	if _, err := native.NewClient(native.ClientConfig{URL: "nonsense", Source: src}); !fault.Is(err, fault.Usage) {
 		t.Error(err)
+	}
+}
+
+// TestNativeCrashBetweenReservationAndReply: at each point where the process can die, the guest that sends its request again
+// gets its one release, and nobody else gets another.
+func TestNativeCrashBetweenReservationAndReply(t *testing.T) {
+	for _, at := range []release.Point{release.AfterReserve, release.AfterOpen, release.AfterWrap, release.AfterDeliver} {
+		t.Run(string(at), func(t *testing.T) {
+			var died atomic.Bool
+			w := newWorld(t, func(c *server.Config) {
+				c.Reached = func(p release.Point) {
+					if p == at && died.CompareAndSwap(false, true) {
+						panic(http.ErrAbortHandler)
+					}
+				}
+			})
+			w.put("default/key/1", "?one_shot=true", "once")
+			w.ticket(`{"resource":"default/key/1"}`)
+			c, err := native.NewClient(native.ClientConfig{URL: w.http.URL, Source: guestSource{w.guest(simulator.GuestConfig{Measurement: good})}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.Get(t.Context(), "default/key/1"); err != nil || string(got) != "once" || !died.Load() {
+				t.Fatalf("%q %v, died %t", got, err, died.Load())
+			}
+			if _, err := c.Get(t.Context(), "default/key/1"); !fault.Is(err, fault.Spent) {
+				t.Errorf("a second boot: %v", err)
+			}
+			_, log := w.call("GET", "/v1/log?limit=1000", "")
+			if n := strings.Count(string(log), `"kind":"release"`); n != 1 {
+				t.Errorf("%d releases in the log", n)
+			}
+		})
 	}
 }

@@ -269,3 +269,22 @@ func TestSEAddSecretKeepsTheTicket(t *testing.T) {
 		t.Errorf("as a JWE: %d %v", status, err)
 	}
 }
+
+// TestSETicketForOneGuest: a ticket can name the configuration UID; it is no other guest's then.
+func TestSETicketForOneGuest(t *testing.T) {
+	w := newSEWorld(t, nil)
+	w.put("default/key/1", "?one_shot=true", "for one guest")
+	mine, other := w.boot(w.first, w.image), w.boot(w.first, w.image)
+	w.ticket(`{"resource":"default/key/1","where":[{"claim":"cuid","equals":"` + hex.EncodeToString(mine.CUID[:]) + `"}]}`)
+	for _, tc := range []struct {
+		g    *ultravisor.Guest
+		want string
+	}{{other, "ticket_missing"}, {mine, "add_secret"}} {
+		x := w.begin("se", native.Release)
+		s := x.answer(tc.g, x.userData())
+		s.Form = native.AddSecret
+		if _, out := x.send("/v1/release", s); !strings.Contains(out, tc.want) {
+			t.Errorf("want %s: %s", tc.want, out)
+		}
+	}
+}
