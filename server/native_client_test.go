@@ -65,6 +65,13 @@ func TestNativeClient(t *testing.T) {
 	if got, err := c.Get(t.Context(), "default/key/2"); err != nil || string(got) != "once" {
 		t.Errorf("two replies lost: %q %v", got, err)
 	}
+	again, err := native.NewClient(native.ClientConfig{URL: w.http.URL, Source: src, HTTP: &http.Client{Transport: &losing{n: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Get(t.Context(), "default/key/1"); err != nil || string(got) != "the secret" {
+		t.Errorf("the reply with a secret that needs no ticket lost: %q %v", got, err)
+	}
 	_, err = c.Get(t.Context(), "default/key/2")
 	var r *native.Refusal
 	if !fault.Is(err, fault.Spent) || !errors.As(err, &r) || r.Reason != "ticket_used" || r.Request == "" {

@@ -103,9 +103,19 @@ func (c *Client) AddSecret(ctx context.Context, resource string) (request, id []
 }
 
 func (c *Client) release(ctx context.Context, resource string, form Form) (*ReleaseReply, jwe.PrivateKey, error) {
+	r, key, lost, err := c.tryRelease(ctx, resource, form)
+	if lost && fault.Is(err, fault.Stale) {
+		// The lost reply was that of a secret without a ticket: another exchange may have it.
+		r, key, _, err = c.tryRelease(ctx, resource, form)
+	}
+	return r, key, fault.Wrap(err, "resource %s", resource)
+}
+
+// tryRelease is one exchange; lost says that a reply of it was lost.
+func (c *Client) tryRelease(ctx context.Context, resource string, form Form) (r *ReleaseReply, key jwe.PrivateKey, lost bool, err error) {
 	key, body, err := c.begin(ctx, Release, resource, form)
 	if err != nil {
-		return nil, key, err
+		return nil, key, false, err
 	}
 	var out []byte
 	for n := 0; ; n++ {
@@ -113,12 +123,13 @@ func (c *Client) release(ctx context.Context, resource string, form Form) (*Rele
 		if err == nil || !fault.Is(err, fault.Unavailable) || n >= c.cfg.Repeats || ctx.Err() != nil {
 			break
 		}
+		lost = true
 	}
 	if err != nil {
-		return nil, key, fault.Wrap(err, "resource %s", resource)
+		return nil, key, lost, err
 	}
-	r := new(ReleaseReply)
-	return r, key, fault.Wrap(readReply(out, r), "the answer to release")
+	r = new(ReleaseReply)
+	return r, key, lost, fault.Wrap(readReply(out, r), "the answer to release")
 }
 
 // begin asks for a nonce and makes the body that answers it.
