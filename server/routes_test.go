@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,9 +45,18 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"GET /v1/log/leaves":              "admin auditor ",
 		"GET /v1/log":                     "admin auditor ",
 	}
+	// What guests and strangers may call: evidence, or a token, decides there.
+	forAll := []string{
+		"GET /healthz", "GET /readyz", "GET /metrics", "GET /.well-known/jwks.json",
+		"POST /kbs/v0/auth", "POST /kbs/v0/attest", "GET /kbs/v0/resource/{path...}", " /kbs/v0/",
+		"POST /v1/nonce", "POST /v1/verify", "POST /v1/release",
+	}
 	covered := 0
 	for _, rt := range w.srv.Routes() {
 		if rt.Permission == "" {
+			if !slices.Contains(forAll, rt.Method+" "+rt.Pattern) {
+				t.Errorf("%s %s is open to everybody; is that meant?", rt.Method, rt.Pattern)
+			}
 			continue
 		}
 		found := false
