@@ -30,11 +30,12 @@ var arrows = map[string][]string{
 	"policy":     {"claim", "endorse", "evidence", "appraise"},
 	"result":     {"claim", "endorse", "evidence", "appraise", "policy"},
 	"release":    {"claim", "evidence", "appraise", "policy", "result"},
-	"store":      {"claim", "endorse", "release", "result"},
+	"registry":   {},
+	"store":      {"claim", "endorse", "registry", "release", "result"},
 	"protocol":   {"claim", "evidence", "appraise", "policy", "result", "release"},
 	"attester":   {"claim", "evidence", "protocol"},
 	"simulator":  {"claim", "evidence", "collateral", "corim", "attester", "measure", "protocol"},
-	"server":     {"claim", "evidence", "collateral", "corim", "provenance", "measure", "endorse", "appraise", "policy", "result", "release", "store", "protocol"},
+	"server":     {"claim", "evidence", "collateral", "corim", "provenance", "measure", "endorse", "appraise", "policy", "result", "registry", "release", "store", "protocol"},
 }
 
 // heavy names imports that must stay in leaf packages (rule 12), and the folders that may have them.

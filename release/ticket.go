@@ -49,7 +49,9 @@ type Ticket struct {
 	Created  time.Time   `json:"created"`
 	By       string      `json:"by,omitempty"` // who issued it
 	Revoked  bool        `json:"revoked,omitempty"`
-	Slots    []Slot      `json:"releases"`
+	// AllowClone releases to a machine that the registry suspects to be a copy, too.
+	AllowClone bool   `json:"allow_clone,omitempty"`
+	Slots      []Slot `json:"releases"`
 }
 
 // Slot is one release of a ticket.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/release"
 )
 
@@ -17,6 +18,7 @@ type Store interface {
 	Statements
 	Records
 	Journal
+	Machines
 	release.Ledger
 	// Ping reports whether the store can be written to; its errors are of class unavailable.
 	Ping(ctx context.Context) error
@@ -141,4 +143,43 @@ type LogGrowth struct {
 	First      int64      // index of the first new hash
 	Hashes     [][32]byte // to store
 	Checkpoint []byte     // the signed head
+}
+
+// Machines keeps the registry.
+type Machines interface {
+	// SeeMachine has s judged against what is known, and keeps the outcome and one log line like r per raised alarm, durably
+	// and in one step. Those who see the same machine or endorsement key at a time take turns.
+	SeeMachine(ctx context.Context, s registry.Seen, live time.Duration, r release.Record) (registry.Outcome, error)
+	// Machine returns one entry; false when there is none.
+	Machine(ctx context.Context, id string) (registry.Machine, bool, error)
+	// MachineList lists entries by id, those after q.After.
+	MachineList(ctx context.Context, q MachineQuery) ([]registry.Machine, error)
+	// ClearMachine takes back all alarms of an entry and appends r to the log, in one step. It reports whether there is
+	// such an entry.
+	ClearMachine(ctx context.Context, id string, now time.Time, r release.Record) (bool, error)
+}
+
+// MachineQuery selects machines.
+type MachineQuery struct {
+	Suspect bool   // only those with alarms
+	EK      string // only the one that has this endorsement key, unless ""
+	After   string // id to continue after
+	Limit   int    // 0: [MaxMachines]
+}
+
+// MaxMachines is the longest page of machines.
+const MaxMachines = 1000
+
+// PageSize is the limit in force.
+func (q MachineQuery) PageSize() int {
+	if q.Limit <= 0 || q.Limit > MaxMachines {
+		return MaxMachines
+	}
+	return q.Limit
+}
+
+// AlarmRecord is the log line of an alarm about m, like r.
+func AlarmRecord(r release.Record, m registry.Machine, a registry.Alarm) release.Record {
+	r.Kind, r.Event, r.Subject, r.Detail, r.Time = "alarm", string(a.Signal), m.ID, a.Detail, a.Last
+	return r
 }

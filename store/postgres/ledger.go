@@ -18,8 +18,8 @@ func (s *Store) IssueTicket(ctx context.Context, t release.Ticket) error {
 		return fault.As(fault.Internal, err)
 	}
 	return s.do(ctx, true, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "INSERT INTO tickets (id, resource, secret, subject, key, conditions, uses, not_after, created, by, open) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)",
-			t.ID, t.Resource, t.Secret, t.Subject, t.Key(), string(conds), t.Uses, nano(t.NotAfter), nano(t.Created), t.By, len(t.Slots)); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO tickets (id, resource, secret, subject, key, conditions, uses, not_after, created, by, open, allow_clone) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+			t.ID, t.Resource, t.Secret, t.Subject, t.Key(), string(conds), t.Uses, nano(t.NotAfter), nano(t.Created), t.By, len(t.Slots), t.AllowClone); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO slots (ticket, n, state) SELECT $1, n, 'authorised' FROM generate_series(0, $2::integer - 1) AS n", t.ID, len(t.Slots))
@@ -33,7 +33,7 @@ func (s *Store) Tickets(ctx context.Context, q release.TicketQuery) ([]release.T
 	if limit <= 0 {
 		limit = 1000
 	}
-	const columns = "SELECT id, resource, secret, subject, conditions, uses, not_after, created, by, revoked FROM tickets WHERE id > $1 AND ($2 = '' OR resource = $2) "
+	const columns = "SELECT id, resource, secret, subject, conditions, uses, not_after, created, by, revoked, allow_clone FROM tickets WHERE id > $1 AND ($2 = '' OR resource = $2) "
 	var rows pgx.Rows
 	var err error
 	if q.Facts != nil {
@@ -51,7 +51,7 @@ func (s *Store) Tickets(ctx context.Context, q release.TicketQuery) ([]release.T
 		var t release.Ticket
 		var conds string
 		var notAfter, created int64
-		if err := rows.Scan(&t.ID, &t.Resource, &t.Secret, &t.Subject, &conds, &t.Uses, &notAfter, &created, &t.By, &t.Revoked); err != nil {
+		if err := rows.Scan(&t.ID, &t.Resource, &t.Secret, &t.Subject, &conds, &t.Uses, &notAfter, &created, &t.By, &t.Revoked, &t.AllowClone); err != nil {
 			rows.Close()
 			return nil, unavailable(err)
 		}

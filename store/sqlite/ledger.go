@@ -19,8 +19,8 @@ func (s *Store) IssueTicket(ctx context.Context, t release.Ticket) error {
 		return fault.As(fault.Internal, err)
 	}
 	return s.do(ctx, true, func(w *writer) error {
-		if _, err := w.exec("INSERT INTO tickets (id, resource, secret, subject, key, conditions, uses, not_after, created, by, open) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-			t.ID, t.Resource, t.Secret, t.Subject, t.Key(), string(conds), t.Uses, nano(t.NotAfter), nano(t.Created), t.By, len(t.Slots)); err != nil {
+		if _, err := w.exec("INSERT INTO tickets (id, resource, secret, subject, key, conditions, uses, not_after, created, by, open, allow_clone) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+			t.ID, t.Resource, t.Secret, t.Subject, t.Key(), string(conds), t.Uses, nano(t.NotAfter), nano(t.Created), t.By, len(t.Slots), t.AllowClone); err != nil {
 			return err
 		}
 		for _, slot := range t.Slots {
@@ -38,7 +38,7 @@ func (s *Store) Tickets(ctx context.Context, q release.TicketQuery) ([]release.T
 	if limit <= 0 {
 		limit = 1000
 	}
-	query, args := "SELECT id, resource, secret, subject, conditions, uses, not_after, created, by, revoked FROM tickets WHERE id > ?", []any{q.After}
+	query, args := "SELECT id, resource, secret, subject, conditions, uses, not_after, created, by, revoked, allow_clone FROM tickets WHERE id > ?", []any{q.After}
 	if q.Resource != "" {
 		query, args = query+" AND resource = ?", append(args, q.Resource)
 	}
@@ -61,7 +61,7 @@ func (s *Store) Tickets(ctx context.Context, q release.TicketQuery) ([]release.T
 		var t release.Ticket
 		var conds string
 		var notAfter, created int64
-		if err := rows.Scan(&t.ID, &t.Resource, &t.Secret, &t.Subject, &conds, &t.Uses, &notAfter, &created, &t.By, &t.Revoked); err != nil {
+		if err := rows.Scan(&t.ID, &t.Resource, &t.Secret, &t.Subject, &conds, &t.Uses, &notAfter, &created, &t.By, &t.Revoked, &t.AllowClone); err != nil {
 			return nil, unavailable(err)
 		}
 		if err := json.Unmarshal([]byte(conds), &t.Where); err != nil {

@@ -42,6 +42,8 @@ func Run(t *testing.T, open Open) {
 		{"a second process sees it all", testReopen},
 		{"cancelled callers", testCancelled},
 		{"the log grows once per record", testJournal},
+		{"machines and alarms", testMachines},
+		{"one key, many machines", testMachinesParallel},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, open) })
 	}
