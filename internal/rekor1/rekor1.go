@@ -224,16 +224,22 @@ func checkpoint(text string, key *ecdsa.PublicKey, id [32]byte) (size int64, roo
 	return 0, root, fault.New(fault.Signature, "the checkpoint is not signed by the log %s", origin)
 }
 
+// ParseBody reads what was logged, as it stands in a leaf of the log.
+func ParseBody(b []byte) (*Body, error) {
+	o := &Body{}
+	return o, o.parse(b)
+}
+
 // Covers checks that the entry is about these bytes, and was signed by that endorser's key (SubjectPublicKeyInfo, DER).
 // What is about another artefact is class binding.
-func (e *Entry) Covers(artefact []byte, endorser []byte) error {
-	if sum := sha256.Sum256(artefact); sum != e.Body.SHA256 {
-		return fault.New(fault.Binding, "the log entry is about the artefact %x, not %x", e.Body.SHA256, sum)
+func (o *Body) Covers(artefact []byte, endorser []byte) error {
+	if sum := sha256.Sum256(artefact); sum != o.SHA256 {
+		return fault.New(fault.Binding, "the log entry is about the artefact %x, not %x", o.SHA256, sum)
 	}
-	if e.Body.IsCert || !bytes.Equal(e.Body.Key, endorser) {
+	if o.IsCert || !bytes.Equal(o.Key, endorser) {
 		return fault.New(fault.Signature, "the log entry was made with another key than the endorser's")
 	}
-	pub, err := x509.ParsePKIXPublicKey(e.Body.Key)
+	pub, err := x509.ParsePKIXPublicKey(o.Key)
 	if err != nil {
 		return fault.New(fault.Malformed, "key of the log entry: %w", err)
 	}
@@ -241,7 +247,7 @@ func (e *Entry) Covers(artefact []byte, endorser []byte) error {
 	if !ok {
 		return fault.New(fault.Unsupported, "a log entry with a key of type %T", pub)
 	}
-	if sum := sha256.Sum256(artefact); !ecdsa.VerifyASN1(ec, sum[:], e.Body.Signature) {
+	if sum := sha256.Sum256(artefact); !ecdsa.VerifyASN1(ec, sum[:], o.Signature) {
 		return fault.New(fault.Signature, "the signature in the log entry does not verify")
 	}
 	return nil

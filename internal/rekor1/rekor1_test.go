@@ -52,13 +52,13 @@ func TestRealEntry(t *testing.T) {
 		t.Errorf("index %d, time %v", e.LogIndex, e.IntegratedTime)
 	}
 	artefact := read(t, "endorsement.json")
-	if err := e.Covers(artefact, endorser); err != nil {
+	if err := e.Body.Covers(artefact, endorser); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Covers(append(bytes.Clone(artefact), ' '), endorser); !fault.Is(err, fault.Binding) {
+	if err := e.Body.Covers(append(bytes.Clone(artefact), ' '), endorser); !fault.Is(err, fault.Binding) {
 		t.Errorf("another artefact: %v", err)
 	}
-	if err := e.Covers(artefact, endorser[1:]); !fault.Is(err, fault.Signature) {
+	if err := e.Body.Covers(artefact, endorser[1:]); !fault.Is(err, fault.Signature) {
 		t.Errorf("another endorser: %v", err)
 	}
 	if err := e.Verify(other); !fault.Is(err, fault.Signature) {

@@ -38,9 +38,10 @@ const (
 
 // TLog is TLogReferenceValues, or the older field rekor.
 type TLog struct {
-	Strategy  Strategy
-	Rekor     *KeySet
-	C2SP, PES bool
+	Strategy Strategy
+	Rekor    *KeySet
+	C2SP     *string // text of the policy
+	PES      *KeySet
 }
 
 // RequiredClaims is ClaimReferenceValue: present, even when the list is empty.
@@ -361,7 +362,14 @@ func endorsement(m *protox.Message) *EndorsementReference {
 			set := keySet(k)
 			r.TLog.Rekor = &set
 		}
-		r.TLog.C2SP, r.TLog.PES = t.Sub(6, "c2sp") != nil, t.Sub(7, "pes") != nil
+		if c := t.Sub(6, "c2sp"); c != nil {
+			policy := c.Text(2)
+			r.TLog.C2SP = &policy
+		}
+		if p := t.Sub(7, "pes"); p != nil {
+			set := keySet(p.Sub(1, "key_set"))
+			r.TLog.PES = &set
+		}
 		return r
 	}
 	// Without tlog the older field decides: skip 1, or verify 2 with a key set.

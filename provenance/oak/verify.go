@@ -196,12 +196,8 @@ func (e *Endorsement) transparent(r *EndorsementReference, v *Verified, endorser
 		}
 	}
 	try(t.Rekor != nil, func() error { return e.rekor(t.Rekor, v, endorser, now) })
-	try(t.C2SP, func() error {
-		return fault.New(fault.Unsupported, "a C2SP proof is asked for, which is not verified here")
-	})
-	try(t.PES, func() error {
-		return fault.New(fault.Unsupported, "a PES confirmation is asked for, which is not verified here")
-	})
+	try(t.C2SP != nil, func() error { return e.c2sp(*t.C2SP, endorser) })
+	try(t.PES != nil, func() error { return e.pes(t.PES, endorser) })
 	switch {
 	case asked == 0:
 		return fault.New(fault.Policy, "transparency is asked for, and no log is named; say skip if none is meant")
@@ -233,7 +229,7 @@ func (e *Endorsement) rekor(set *KeySet, v *Verified, endorser *Key, now time.Ti
 	if err != nil {
 		return err
 	}
-	if err := entry.Covers(e.Serialized, endorser.Raw); err != nil {
+	if err := entry.Body.Covers(e.Serialized, endorser.Raw); err != nil {
 		return err
 	}
 	if err := set.timestamp(entry.IntegratedTime, now); err != nil {
