@@ -18,7 +18,6 @@ type near struct {
 	ect  *claim.ECT
 	met  []*claim.Element // evidence elements that it would have vouched for
 	miss []miss           // in the statement's order
-	diff Nearest          // the first difference
 }
 
 // miss is an element of the statement that the evidence does not meet.
@@ -35,7 +34,7 @@ func (a *Attester) explainOpen(set *endorse.Set, local []*endorse.Reference, tr 
 			continue
 		}
 		if n, speaks := a.nearExpectation(r); speaks {
-			a.Unmet = append(a.Unmet, n.diff)
+			a.Unmet = append(a.Unmet, difference(n.ref, n.miss[0]))
 			cands = append(cands, n)
 		}
 	}
@@ -56,7 +55,7 @@ func (a *Attester) explainOpen(set *endorse.Set, local []*endorse.Reference, tr 
 			continue
 		}
 		if best := nearestTo(cands, e); best != nil {
-			d := best.differenceAt(e)
+			d := a.differenceAt(best, e)
 			a.Trail[i].Nearest = &d
 		}
 	}
@@ -149,13 +148,13 @@ func (n *near) speaksOf(e *claim.Element) bool {
 
 // differenceAt is the difference at e itself where there is one, otherwise the first difference of the statement: then
 // e is as the statement says, but the statement as a whole does not speak about this machine.
-func (n *near) differenceAt(e *claim.Element) Nearest {
+func (a *Attester) differenceAt(n *near, e *claim.Element) Nearest {
 	for _, m := range n.miss {
 		if m.e == e {
 			return difference(n.ref, m)
 		}
 	}
-	return n.diff
+	return a.firstDifference(n)
 }
 
 func (a *Attester) nearReference(r *endorse.Reference, ect *claim.ECT) near {
@@ -179,20 +178,27 @@ func (a *Attester) nearReference(r *endorse.Reference, ect *claim.ECT) near {
 			n.miss = append(n.miss, miss{c, other})
 		}
 	}
+	return n
+}
+
+// firstDifference is why n vouches for nothing. It is put into words for the nearest statement only, not for each that
+// was looked at.
+func (a *Attester) firstDifference(n *near) Nearest {
+	r := n.ref
 	switch {
+	case r.ByName:
+		return difference(r, n.miss[0])
 	case !r.Source.ValidAt(a.Evidence.Time()):
-		n.diff = Nearest{Source: r.Source, What: "validity", Evidence: a.Evidence.Time().UTC().Format("2006-01-02T15:04:05Z"),
+		return Nearest{Source: r.Source, What: "validity", Evidence: a.Evidence.Time().UTC().Format("2006-01-02T15:04:05Z"),
 			Statement: validity(r.Source), Why: fmt.Sprintf("the statement by %s does not hold at the time of the appraisal: %s", by(r.Source), validity(r.Source))}
 	case len(n.miss) > 0:
-		n.diff = difference(r, n.miss[0])
+		return difference(r, n.miss[0])
 	case r.ExactCover:
-		n.diff = Nearest{Source: r.Source, What: "completeness", Evidence: fmt.Sprintf("%d elements", len(ect.Elements)), Statement: fmt.Sprintf("%d elements", len(r.Elements)),
+		return Nearest{Source: r.Source, What: "completeness", Evidence: fmt.Sprintf("%d elements", len(n.ect.Elements)), Statement: fmt.Sprintf("%d elements", len(r.Elements)),
 			Why: fmt.Sprintf("the statement by %s must describe the evidence completely, one element for one", by(r.Source))}
-	default:
-		n.diff = Nearest{Source: r.Source, What: "authority", Evidence: "the attesting key", Statement: "another key",
-			Why: fmt.Sprintf("the statement by %s only speaks of evidence that another key vouches for", by(r.Source))}
 	}
-	return n
+	return Nearest{Source: r.Source, What: "authority", Evidence: "the attesting key", Statement: "another key",
+		Why: fmt.Sprintf("the statement by %s only speaks of evidence that another key vouches for", by(r.Source))}
 }
 
 func validity(s *endorse.Source) string {
@@ -229,9 +235,6 @@ func (a *Attester) nearExpectation(r *endorse.Reference) (n near, speaks bool) {
 		} else {
 			n.miss = append(n.miss, miss{&r.Elements[i], other})
 		}
-	}
-	if len(n.miss) > 0 {
-		n.diff = difference(r, n.miss[0])
 	}
 	return n, speaks && len(n.miss) > 0
 }
