@@ -65,19 +65,21 @@ func TestRealEntry(t *testing.T) {
 		t.Errorf("another log: %v", err)
 	}
 	for name, change := range map[string]func(*Entry){
-		"body":            func(e *Entry) { e.rawBody = strings.Replace(e.rawBody, "e", "f", 1) },
-		"time":            func(e *Entry) { e.integrated++ },
-		"index":           func(e *Entry) { e.LogIndex++ },
-		"timestamp":       func(e *Entry) { e.set[20] ^= 1 },
-		"leaf":            func(e *Entry) { e.body[3] ^= 1 },
-		"uuid":            func(e *Entry) { e.UUID = e.UUID[:len(e.UUID)-1] + "x" },
-		"path":            func(e *Entry) { e.proof.Hashes[2] = e.proof.Hashes[1] },
-		"path cut":        func(e *Entry) { e.proof.Hashes = e.proof.Hashes[1:] },
-		"place":           func(e *Entry) { e.proof.LogIndex-- },
-		"size":            func(e *Entry) { e.proof.TreeSize++ },
-		"root":            func(e *Entry) { e.proof.RootHash = strings.Repeat("00", 32) },
-		"checkpoint":      func(e *Entry) { e.proof.Checkpoint = strings.Replace(e.proof.Checkpoint, "\n1", "\n2", 1) },
-		"signature of it": func(e *Entry) { e.proof.Checkpoint = e.proof.Checkpoint[:len(e.proof.Checkpoint)-12] + "AAAAAAAAAAA=\n" },
+		"body":       func(e *Entry) { e.rawBody = strings.Replace(e.rawBody, "e", "f", 1) },
+		"time":       func(e *Entry) { e.integrated++ },
+		"index":      func(e *Entry) { e.LogIndex++ },
+		"timestamp":  func(e *Entry) { e.set[20] ^= 1 },
+		"leaf":       func(e *Entry) { e.body[3] ^= 1 },
+		"uuid":       func(e *Entry) { e.UUID = e.UUID[:len(e.UUID)-1] + "x" },
+		"path":       func(e *Entry) { e.proof.Hashes[2] = e.proof.Hashes[1] },
+		"path cut":   func(e *Entry) { e.proof.Hashes = e.proof.Hashes[1:] },
+		"place":      func(e *Entry) { e.proof.LogIndex-- },
+		"size":       func(e *Entry) { e.proof.TreeSize++ },
+		"root":       func(e *Entry) { e.proof.RootHash = strings.Repeat("00", 32) },
+		"checkpoint": func(e *Entry) { e.proof.Checkpoint = strings.Replace(e.proof.Checkpoint, "\n1", "\n2", 1) },
+		"signature of it": func(e *Entry) {
+			e.proof.Checkpoint = e.proof.Checkpoint[:len(e.proof.Checkpoint)-12] + "AAAAAAAAAAA=\n"
+		},
 	} {
 		e, err := Parse(raw)
 		if err != nil {
