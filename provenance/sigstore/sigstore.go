@@ -17,6 +17,7 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
 
@@ -118,10 +119,8 @@ func (v *Verifier) Verify(file []byte, artefact *Artefact) (*seal.Attestation, e
 		func() error { return j.parse(file) },
 		j.shape,
 		j.material,
-		j.logEntries,
-		j.times,
-		j.certificate,
-		func() error { return j.signature(artefact) },
+		func() error { return j.whole(artefact) },
+		func() error { return j.subject(artefact) },
 	} {
 		if err := step(); err != nil {
 			return nil, fault.Wrap(err, "Sigstore bundle")
@@ -271,163 +270,12 @@ func (j *job) key(hint string) error {
 	return fault.New(fault.Signature, "the bundle names the key %q, which is not configured", hint)
 }
 
-func (j *job) logEntries() error {
-	if j.v.cfg.TimestampOnly {
-		return nil
-	}
-	times, err := verify.VerifyTlogEntry(j.b, j.trusted, 1, true)
-	if err != nil {
-		return j.logClass(err)
-	}
-	for _, t := range times {
-		j.stamps = append(j.stamps, verify.TimestampVerificationResult{Type: "log", URI: t.URI, Timestamp: t.Time})
-	}
-	for _, e := range j.b.GetVerificationMaterial().GetTlogEntries() {
-		if l, known := j.trusted.RekorLogs()[hex.EncodeToString(e.GetLogId().GetKeyId())]; known {
-			j.log = append(j.log, seal.LogEntry{Log: l.BaseURL, Index: strconv.FormatInt(e.GetLogIndex(), 10)})
-		}
-	}
-	return nil
-}
-
-// logClass tells what sigstore-go's one kind of error means. What it compares between entry and bundle is binding, the
-// life of the certificate expired, all the rest signature; texts are those of the version in go.mod and each is tested.
-func (j *job) logClass(err error) error {
-	text := err.Error()
-	has := func(parts ...string) bool {
-		for _, p := range parts {
-			if strings.Contains(text, p) {
-				return true
-			}
-		}
-		return false
-	}
-	class := fault.Signature
-	switch {
-	case has("signature does not match", "certificate does not match", "does not match artifact", "algorithm mismatch",
-		"does not match envelope payload hash", "is not a hashedrekord", "is not a dsse_v001"):
-		class = fault.Binding
-		// An entry that was made for another signature may also hold it that the bundle's own does not verify at all,
-		// which is the worse thing to say.
-		if j.envelope != nil && !j.envelopeHolds() {
-			class = fault.Signature
-		}
-	case has("integrated time outside certificate validity"):
-		class = fault.Expired
-	case has("duplicate tlog entries", "too many tlog entries", "must have an inclusion proof", "must contain an inclusion proof"):
-		class = fault.Malformed
-	case has("unsupported entry type", "unsupported rekor v2"):
-		class = fault.Unsupported
-	case has("verifying log entry") && j.envelope != nil:
-		// The leaf of a v2 log is rebuilt from the bundle, so that a good signature that is not the logged one shows as
-		// another leaf.
-		if j.envelopeHolds() {
-			class = fault.Binding
-		}
-	case has("root hash"):
-		class = fault.Binding
-	}
-	return fault.New(class, "log: %w", err)
-}
-
-// envelopeHolds reports whether the envelope's signature verifies under the bundle's own key.
-func (j *job) envelopeHolds() bool {
-	var pub crypto.PublicKey
-	if j.leaf != nil {
-		pub = j.leaf.PublicKey
-	} else if pk := j.vc.PublicKey(); pk != nil {
-		if v, err := j.trusted.PublicKeyVerifier(pk.Hint()); err == nil {
-			pub, _ = v.PublicKey()
-		}
-	}
-	return pub != nil && dsse.Key{Public: pub}.Check(dsse.PAE(j.envelope.PayloadType, j.envelope.Payload), j.envelope.Signatures[0].Sig) == nil
-}
-
-func (j *job) times() error {
-	tokens, bad, err := verify.VerifySignedTimestamp(j.b, j.trusted)
-	if err != nil {
-		return fault.New(fault.Malformed, "timestamps: %w", err)
-	}
-	for _, t := range tokens {
-		j.stamps = append(j.stamps, verify.TimestampVerificationResult{Type: "tsa", URI: t.URI, Timestamp: t.Time})
-	}
-	if len(j.stamps) == 0 || j.v.cfg.TimestampOnly && len(tokens) == 0 {
-		why := errors.Join(bad...)
-		if why == nil {
-			return fault.New(fault.Stale, "no time that can be trusted: neither a signed entry timestamp nor a signed timestamp")
-		}
-		if strings.Contains(why.Error(), "validity period") {
-			return fault.New(fault.Expired, "timestamp: %w", why)
-		}
-		return fault.New(fault.Signature, "timestamp: %w", why)
-	}
-	for _, t := range j.stamps {
-		j.seen = append(j.seen, seal.Time{At: t.Timestamp.UTC(), Origin: t.Type, Name: t.URI})
-	}
-	return nil
-}
-
-// certificate checks the path at each time, never now, and the SCT; or the life of a key.
-func (j *job) certificate() error {
-	if j.leaf == nil {
-		for _, t := range j.stamps {
-			if !j.vc.ValidAtTime(t.Timestamp, j.trusted) {
-				return fault.New(fault.Expired, "signed at %s, outside the life of the key", t.Timestamp.UTC().Format(time.RFC3339))
-			}
-		}
-		return nil
-	}
-	j.leaf.UnhandledCriticalExtensions = withoutSAN(j.leaf)
-	var chains [][]*x509.Certificate
-	for _, t := range j.stamps {
-		var err error
-		if chains, err = verify.VerifyLeafCertificate(t.Timestamp, j.leaf, j.trusted); err != nil {
-			if j.chainsAtSomeTime() {
-				return fault.New(fault.Expired, "signed at %s, outside the life of the certificate or of its authority", t.Timestamp.UTC().Format(time.RFC3339))
-			}
-			return fault.New(fault.Signature, "the certificate has no path to an authority of the trusted root")
-		}
-	}
-	if j.v.cfg.WithoutSCT {
-		return nil
-	}
-	if err := verify.VerifySignedCertificateTimestamp(chains, 1, j.trusted); err != nil {
-		return fault.New(fault.Signature, "certificate transparency: %w", err)
-	}
-	return nil
-}
-
-// withoutSAN drops the subject alternative name from the critical extensions that Go has not understood: it holds an
-// othername, which package fulcio has read.
-func withoutSAN(c *x509.Certificate) (rest []asn1OID) {
-	for _, id := range c.UnhandledCriticalExtensions {
-		if id.String() != "2.5.29.17" {
-			rest = append(rest, id)
-		}
-	}
-	return rest
-}
-
-// chainsAtSomeTime reports whether the certificate leads to an authority of the root when time is left aside.
-func (j *job) chainsAtSomeTime() bool {
-	for _, ca := range j.trusted.FulcioCertificateAuthorities() {
-		f, ok := ca.(*root.FulcioCertificateAuthority)
-		if !ok {
-			continue
-		}
-		open := *f
-		open.ValidityPeriodStart, open.ValidityPeriodEnd = time.Time{}, time.Time{}
-		if _, err := open.Verify(j.leaf, j.leaf.NotBefore); err == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func (j *job) signature(a *Artefact) error {
+// whole lets sigstore-go judge the bundle in its own order. What it refuses goes through its steps one by one, because its
+// errors have no classes.
+func (j *job) whole(a *Artefact) error {
 	policy := verify.WithoutArtifactUnsafe()
 	switch {
-	case j.envelope != nil: // subjects are compared below, by our own rules
+	case j.envelope != nil: // subjects are compared afterwards, by our own rules
 	case a == nil:
 		return fault.New(fault.Usage, "the bundle signs an artefact itself; it or its digest is needed")
 	case a.Bytes != nil:
@@ -439,7 +287,6 @@ func (j *job) signature(a *Artefact) error {
 		}
 		policy = verify.WithArtifactDigest(alg, digest)
 	}
-	// The whole of sigstore-go's own order runs once more, so that what it demands is demanded whatever the steps above say.
 	var options []verify.VerifierOption
 	if j.v.cfg.TimestampOnly {
 		options = append(options, verify.WithSignedTimestamps(1))
@@ -453,13 +300,54 @@ func (j *job) signature(a *Artefact) error {
 	if err != nil {
 		return fault.New(fault.Internal, "%w", err)
 	}
-	if _, err := sv.Verify(j.b, verify.NewPolicy(policy, verify.WithoutIdentitiesUnsafe())); err != nil {
+	res, err := sv.Verify(j.b, verify.NewPolicy(policy, verify.WithoutIdentitiesUnsafe()))
+	if err != nil {
+		for _, step := range []func() error{j.logEntries, j.times, j.certificate} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
 		class := fault.Signature
 		if j.envelope == nil && j.otherArtefact(a) {
 			class = fault.Binding
 		}
 		return fault.New(class, "%w", err)
 	}
+	for _, t := range res.VerifiedTimestamps {
+		origin := "tsa"
+		if t.Type == "Tlog" {
+			origin = "log"
+		}
+		j.seen = append(j.seen, seal.Time{At: t.Timestamp.UTC(), Origin: origin, Name: t.URI})
+	}
+	if len(j.seen) == 0 {
+		return fault.New(fault.Internal, "verified without a time")
+	}
+	return j.recorded()
+}
+
+// recorded lists the entries that were verified. Of several, sigstore-go passes over one whose entry timestamp does not
+// hold, without saying which.
+func (j *job) recorded() error {
+	if j.v.cfg.TimestampOnly {
+		return nil
+	}
+	entries, err := j.b.TlogEntries()
+	if err != nil {
+		return fault.New(fault.Malformed, "%w", err)
+	}
+	for _, e := range entries {
+		l, known := j.trusted.RekorLogs()[hex.EncodeToString([]byte(e.LogKeyID()))]
+		if !known || len(entries) > 1 && e.HasInclusionPromise() && tlog.VerifySET(e, j.trusted.RekorLogs()) != nil {
+			continue
+		}
+		j.log = append(j.log, seal.LogEntry{Log: l.BaseURL, Index: strconv.FormatInt(e.LogIndex(), 10)})
+	}
+	return nil
+}
+
+// subject compares the artefact with the statement's subjects.
+func (j *job) subject(a *Artefact) error {
 	if j.envelope == nil || a == nil {
 		return nil
 	}
@@ -479,12 +367,4 @@ func (j *job) messageDigest(d intoto.Digests) (string, []byte, error) {
 		return "", nil, fault.New(fault.Unavailable, "the bundle signs by %s, and that digest of the artefact was not given", j.b.GetMessageSignature().GetMessageDigest().GetAlgorithm())
 	}
 	return alg, b, nil
-}
-
-// otherArtefact reports whether the digest that the bundle names is not that of a.
-func (j *job) otherArtefact(a *Artefact) bool {
-	d := j.b.GetMessageSignature().GetMessageDigest()
-	alg := map[string]string{"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}[d.GetAlgorithm().String()]
-	have := a.All()[alg]
-	return have != "" && have != hex.EncodeToString(d.GetDigest())
 }
