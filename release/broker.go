@@ -52,10 +52,18 @@ type Config struct {
 	// Window is how long the identical reply may be sent again to the session and key that got it; 0 means one minute,
 	// negative never.
 	Window time.Duration
+	// Clones says which machines may have copies; nil: nobody knows of any.
+	Clones Clones
 	// Now is the clock.
 	Now func() time.Time
 	// Reached is called at each [Point]; nil outside tests.
 	Reached func(Point)
+}
+
+// Clones knows which machines may have copies.
+type Clones interface {
+	// CloneSuspect says why the machine with these authenticated claims ("name=value") is suspect, "" when it is not.
+	CloneSuspect(ctx context.Context, facts []string) (string, error)
 }
 
 // Broker releases secrets.
@@ -157,7 +165,32 @@ func (b *Broker) release(ctx context.Context, req Request, rec *Record) (*Reply,
 		}
 		return nil, Deny(TicketMissing, "no ticket for %s matches this machine; issue one (assay ticket issue)", req.Resource)
 	}
+	if tickets, err = b.notClones(ctx, tickets, base.facts, rec); err != nil {
+		return nil, err
+	}
 	return b.ticketed(ctx, req, base, tickets, rec)
+}
+
+// notClones leaves the tickets that may be used by a machine under a clone alarm, if it is under one. The question is
+// asked before a ticket is reserved: a suspect does not burn what its original is entitled to.
+func (b *Broker) notClones(ctx context.Context, tickets []Ticket, facts []string, rec *Record) ([]Ticket, error) {
+	demands := func(t Ticket) bool { return !t.AllowClone }
+	if b.cfg.Clones == nil || !slices.ContainsFunc(tickets, demands) {
+		return tickets, nil
+	}
+	why, err := b.cfg.Clones.CloneSuspect(ctx, facts)
+	if err != nil {
+		return nil, Deny(LedgerDown, "the registry of machines does not answer, so nothing is released: %w", err)
+	}
+	if why == "" {
+		return tickets, nil
+	}
+	first := tickets[0]
+	if tickets = slices.DeleteFunc(tickets, demands); len(tickets) == 0 {
+		rec.Ticket, rec.Event = first.ID, string(CloneSuspect)
+		return nil, Deny(CloneSuspect, "there may be two of this machine: %s; find out which is right, then clear the alarm (assay machine clear)", why)
+	}
+	return tickets, nil
 }
 
 // plain releases a secret that any machine which the policy allows may have any number of times.

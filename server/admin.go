@@ -126,6 +126,8 @@ type ticketRequest struct {
 	Uses     int                 `json:"uses"`
 	NotAfter time.Time           `json:"not_after"`
 	Life     string              `json:"life"` // instead of not_after: "24h"
+	// AllowClone: also for machines under a clone alarm.
+	AllowClone bool `json:"allow_clone"`
 }
 
 func (s *Server) issueTicket(c *call) error {
@@ -150,7 +152,7 @@ func (s *Server) issueTicket(c *call) error {
 		}
 	}
 	t, err := release.NewTicket(release.Ticket{
-		Resource: q.Resource, Secret: q.Secret, Subject: q.Subject, Where: q.Where, Uses: q.Uses, NotAfter: q.NotAfter, By: c.admin.Name,
+		Resource: q.Resource, Secret: q.Secret, Subject: q.Subject, Where: q.Where, Uses: q.Uses, NotAfter: q.NotAfter, By: c.admin.Name, AllowClone: q.AllowClone,
 	}, now)
 	if err != nil {
 		return err
@@ -160,6 +162,9 @@ func (s *Server) issueTicket(c *call) error {
 	}
 	rec := s.audit(c, t.Resource, "ticket issued")
 	rec.Ticket, rec.Subject = t.ID, t.Subject
+	if t.AllowClone {
+		rec.Detail += ", for machines under a clone alarm too"
+	}
 	if err := s.cfg.Store.AppendRecord(c.r.Context(), rec); err != nil {
 		return err
 	}

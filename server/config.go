@@ -18,6 +18,7 @@ import (
 	"github.com/assay-tee/assay/internal/jcs"
 	"github.com/assay-tee/assay/policy"
 	"github.com/assay-tee/assay/protocol/rcar"
+	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/release"
 	"github.com/assay-tee/assay/release/seal"
 	"github.com/assay-tee/assay/store"
@@ -65,6 +66,11 @@ type Config struct {
 	// AcceptHostChosenBindingUnsafe releases to SVSM guests whose build lets the host choose what REPORT_DATA commits to
 	// (specs svsm.md section 4.3), as today's builds do. Each such appraisal says so in the log.
 	AcceptHostChosenBindingUnsafe bool
+	// MachineIdentity lists the claims that name a machine in the registry; nil means [registry.DefaultIdentity], empty that
+	// there is no registry.
+	MachineIdentity registry.Identity
+	// MachineLive is how long a machine counts as running after its last appraisal; 0 means [registry.DefaultLive].
+	MachineLive time.Duration
 	// Reached is called at each point between the reservation of a ticket and the delivery of its secret; tests end the
 	// process there. nil otherwise.
 	Reached func(release.Point)
@@ -189,6 +195,18 @@ func (c *Config) check() error {
 	}
 	if c.SessionLife < 0 || c.SessionLife > time.Hour {
 		return fault.New(fault.Usage, "a session lives up to an hour, not %s", c.SessionLife)
+	}
+	if c.MachineIdentity == nil {
+		c.MachineIdentity = registry.DefaultIdentity()
+	}
+	if c.MachineLive == 0 {
+		c.MachineLive = registry.DefaultLive
+	}
+	if c.MachineLive < 0 {
+		return fault.New(fault.Usage, "machines count as running for some time after they were seen, not %s", c.MachineLive)
+	}
+	if err := c.MachineIdentity.Check(); err != nil {
+		return err
 	}
 	c.Limits.fill()
 	return nil

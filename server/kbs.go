@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/policy"
@@ -207,6 +208,11 @@ func (s *Server) judge(ctx context.Context, sess store.Session, att *rcar.Attest
 	if att.IsAproxy() {
 		rec.Event = "host_chosen_binding"
 	}
+	if d.Tier() == claim.TierAffirming {
+		if err := s.seeMachine(ctx, x.a, *rec); err != nil {
+			return "", err
+		}
+	}
 	token, err := s.cfg.Parts.Issue(ctx, x.a, d, s.tokenInput(sess, att, x))
 	if err != nil {
 		return "", err
@@ -274,8 +280,18 @@ func (s *Server) kbsFetch(c *call) error {
 	return c.raw("application/json", reply.Body)
 }
 
-// mayHave asks the resource policy if one is set, else the policy.
+// mayHave decides about a release. What attest did not affirm and may have something yet is a machine from now on.
 func (s *Server) mayHave(ctx context.Context, c *call, sess store.Session, x appraised, path string) (*policy.Decision, error) {
+	d, err := s.decideRelease(ctx, c, sess, x, path)
+	if err != nil || d.Tier() == claim.TierAffirming || !d.AllowsRelease(path) {
+		return d, err
+	}
+	rec := release.Record{Request: c.id, Session: hex.EncodeToString(sess.ID[:]), TEE: sess.TEE, Tier: d.Tier().String()}
+	return d, s.seeMachine(ctx, x.a, rec)
+}
+
+// decideRelease asks the resource policy if one is set, else the policy.
+func (s *Server) decideRelease(ctx context.Context, c *call, sess store.Session, x appraised, path string) (*policy.Decision, error) {
 	now := s.live.get()
 	if now.Resource == nil {
 		return now.Policy.Decide(ctx, x.a, policy.MayHave(path))

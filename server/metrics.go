@@ -11,6 +11,7 @@ import (
 
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/protocol/rcar"
+	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/release"
 )
 
@@ -32,6 +33,7 @@ type metrics struct {
 	resource     map[string]prometheus.Counter
 	faults       *prometheus.CounterVec
 	releases     *prometheus.CounterVec
+	alarms       *prometheus.CounterVec
 }
 
 type outcome struct{ requests, successes, errors prometheus.Counter }
@@ -70,6 +72,10 @@ func newMetrics(version string) *metrics {
 	}
 	m.faults = vec("assay_faults_total", "Requests that failed, by class and reason code.", "class", "reason")
 	m.releases = vec("assay_releases_total", "Secrets that went out: first, again (the identical reply), on a ticket or without one.", "kind")
+	m.alarms = vec("assay_clone_alarms_total", "Signs that a machine has a copy, by signal.", "signal")
+	for _, x := range registry.Signals() {
+		m.alarms.WithLabelValues(string(x))
+	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kbs_build_info", Help: "The version that runs."}, []string{"version", "git_hash", "build_date"})
 	info.WithLabelValues(version, "", "").Set(1)
 	m.reg.MustRegister(info)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/evidence/secex"
 	"github.com/assay-tee/assay/internal/fault"
@@ -187,6 +188,11 @@ func (s *Server) nativeJudge(ctx context.Context, sess store.Session, sub *twost
 	rec.Tier, rec.Policies, rec.Key = d.Tier().String(), d.Content().PolicyIDs, hex.EncodeToString(thumb[:])
 	if rs := d.Content().Reasons; len(rs) > 0 {
 		rec.Reason = rs[0].Code
+	}
+	if d.Tier() == claim.TierAffirming {
+		if err := s.seeMachine(ctx, x.a, *rec); err != nil {
+			return refuse(err)
+		}
 	}
 	s.cache.put(sess.ID, x)
 	return x, d, nil

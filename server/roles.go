@@ -16,6 +16,8 @@ const (
 	PolicyWrite    Permission = "policy:write"
 	StatementRead  Permission = "statement:read"
 	StatementWrite Permission = "statement:write"
+	MachineRead    Permission = "machine:read"
+	MachineWrite   Permission = "machine:write" // clears clone alarms
 	LogRead        Permission = "log:read"
 	Appraise       Permission = "appraise"
 )
@@ -43,9 +45,9 @@ func (r Role) May(p Permission) bool {
 	case RoleAdmin:
 		return true
 	case RoleAuditor:
-		return slices.Contains([]Permission{SecretRead, TicketRead, PolicyRead, StatementRead, LogRead}, p)
+		return slices.Contains([]Permission{SecretRead, TicketRead, PolicyRead, StatementRead, MachineRead, LogRead}, p)
 	case RoleProvisioner:
-		return slices.Contains([]Permission{SecretRead, SecretWrite, TicketRead, TicketWrite}, p)
+		return slices.Contains([]Permission{SecretRead, SecretWrite, TicketRead, TicketWrite, MachineRead}, p)
 	case RolePolicyAuthor:
 		return slices.Contains([]Permission{PolicyRead, PolicyWrite, StatementRead, StatementWrite}, p)
 	case RoleRelyingParty:

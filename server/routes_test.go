@@ -44,6 +44,9 @@ func TestAuthorizationMatrix(t *testing.T) {
 		"GET /v1/log/checkpoint":          "admin auditor ",
 		"GET /v1/log/leaves":              "admin auditor ",
 		"GET /v1/log":                     "admin auditor ",
+		"GET /v1/machines":                "admin auditor provisioner ",
+		"GET /v1/machines/x":              "admin auditor provisioner ",
+		"POST /v1/machines/x/clear":       "admin ",
 	}
 	// What guests and strangers may call: evidence, or a token, decides there.
 	forAll := []string{

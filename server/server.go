@@ -49,7 +49,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	broker, err := release.New(release.Config{
 		Ledger: cfg.Store, Log: cfg.Store, Now: cfg.Clock, Window: cfg.ResendWindow, Reached: cfg.Reached,
-		Secrets: vault{store: cfg.Store, sealer: cfg.Sealer},
+		Secrets: vault{store: cfg.Store, sealer: cfg.Sealer}, Clones: clones{&cfg},
 	})
 	if err != nil {
 		return nil, err

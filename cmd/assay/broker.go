@@ -25,6 +25,7 @@ import (
 	"github.com/assay-tee/assay/internal/fault"
 	"github.com/assay-tee/assay/internal/keys"
 	"github.com/assay-tee/assay/policy"
+	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/result"
 	"github.com/assay-tee/assay/server"
 	"github.com/assay-tee/assay/store"
@@ -59,7 +60,13 @@ func (a *app) newBroker(ctx context.Context, c serveConfig, log *slog.Logger) (*
 		return nil, err
 	}
 	cfg := server.Config{Version: version, Store: b.store, Parts: parts.Parts, Clock: a.now, Log: log, Explain: c.Explain, Secure: c.TLS.Cert != "",
-		AcceptHostChosenBindingUnsafe: c.SVSMHostBinding}
+		AcceptHostChosenBindingUnsafe: c.SVSMHostBinding, MachineIdentity: append(registry.Identity{}, c.MachineIdentity...)}
+	if c.MachineLive != "" {
+		if cfg.MachineLive, err = time.ParseDuration(c.MachineLive); err != nil || cfg.MachineLive <= 0 {
+			b.store.Close()
+			return nil, fault.New(fault.Usage, "machine_live %q is not a duration such as 5m", c.MachineLive)
+		}
+	}
 	if cfg.Sealer, err = loadSealer(c); err == nil {
 		err = a.trust(c, &cfg)
 	}

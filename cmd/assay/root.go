@@ -85,6 +85,7 @@ func verbs(a *app) []*cobra.Command {
 		newServeCmd(a),
 		newSecretCmd(a),
 		newTicketCmd(a),
+		newMachineCmd(a),
 		newPolicyCmd(a),
 		newStatementCmd(a),
 		newLogCmd(a),

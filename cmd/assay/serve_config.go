@@ -9,6 +9,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/server"
 )
 
@@ -35,6 +36,8 @@ type serveConfig struct {
 	Collateral        []string         `toml:"collateral" comment:"Vendor data: files, directories, exported bundles."`
 	Offline           bool             `toml:"offline" comment:"Never fetch vendor data."`
 	Explain           bool             `toml:"explain" comment:"Tell guests why they were refused, by class and reason code. Without it the reason is only in the log."`
+	MachineIdentity   []string         `toml:"machine_identity" comment:"Claims that name a machine in the registry, the first that evidence has wins; \"a+b\" is both together. Where your\nhosts or ID blocks give each machine its own, add host_data or family_id+image_id. Empty: no registry, no clone alarms."`
+	MachineLive       string           `toml:"machine_live" comment:"How long a machine counts as running after its last appraisal: in that time a second boot or chip raises a clone alarm."`
 	SVSMHostBinding   bool             `toml:"accept_host_chosen_binding_unsafe" comment:"Release to SVSM builds that let the host choose what REPORT_DATA commits to."`
 	InsecureSimulator bool             `toml:"insecure_simulator" comment:"Accept the simulator's roots. For trying things out only; every result is marked."`
 	AuthorizationMode string           `toml:"authorization_mode" comment:"How administrators are recognised: AuthenticatedAuthorization (tokens and JWTs), DenyAll, or InsecureAllowAll."`
@@ -52,7 +55,8 @@ type adminConfig struct {
 }
 
 func defaultServeConfig(getenv func(string) string) serveConfig {
-	return serveConfig{Listen: "127.0.0.1:8080", State: stateDir(getenv), TokenDialect: "trustee"}
+	return serveConfig{Listen: "127.0.0.1:8080", State: stateDir(getenv), TokenDialect: "trustee",
+		MachineIdentity: registry.DefaultIdentity(), MachineLive: registry.DefaultLive.String()}
 }
 
 // stateDir is $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/assay, or ~/.local/state/assay.

@@ -32,6 +32,7 @@ func newTicketIssueCmd(a *app, f *adminFlags) *cobra.Command {
 	var resource, secret, subject string
 	var where []string
 	var uses int
+	var allowClone bool
 	var life time.Duration
 	c := &cobra.Command{
 		Use:     "issue REPOSITORY/TYPE/TAG",
@@ -54,7 +55,7 @@ func newTicketIssueCmd(a *app, f *adminFlags) *cobra.Command {
 				}
 				conds = append(conds, release.Condition{Claim: name, Equals: val})
 			}
-			body, err := json.Marshal(map[string]jsonValue{"resource": resource, "secret": secret, "subject": subject, "where": conds, "uses": uses, "life": life.String()})
+			body, err := json.Marshal(map[string]jsonValue{"resource": resource, "secret": secret, "subject": subject, "where": conds, "uses": uses, "life": life.String(), "allow_clone": allowClone})
 			if err != nil {
 				return fault.New(fault.Internal, "%w", err)
 			}
@@ -75,6 +76,7 @@ func newTicketIssueCmd(a *app, f *adminFlags) *cobra.Command {
 	fl.StringVar(&subject, "subject", "", "`NAME` or UUID of the machine, for the log")
 	fl.StringArrayVar(&where, "where", nil, "a `CLAIM=VALUE` that the evidence must state, such as host_data=… or chip_id=… (repeatable)")
 	fl.IntVar(&uses, "uses", 1, "`NUMBER` of releases")
+	fl.BoolVar(&allowClone, "allow-clone", false, "release to a machine that may have a copy, too (assay machine list)")
 	fl.DurationVar(&life, "life", 24*time.Hour, "`DURATION` that the ticket holds")
 	return c
 }
