@@ -14,6 +14,7 @@ import (
 	"github.com/assay-tee/assay/collateral/kds"
 	"github.com/assay-tee/assay/evidence"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 	"github.com/assay-tee/assay/internal/protox"
 )
 
@@ -132,6 +133,9 @@ func recognised(b []byte) bool {
 
 // isOakEndorsements looks for Oak's message Endorsements (oak.md section 11): nested messages of these numbers alone.
 func isOakEndorsements(b []byte) bool {
+	if oaktext.Is(b, oaktext.Endorsements) {
+		return true
+	}
 	if len(b) < 4 || b[0]&7 != 2 {
 		return false
 	}

@@ -43,6 +43,18 @@ func TestOakManifestOnTheCommandLine(t *testing.T) {
 				c.Class = ""
 			}
 			checkVerdict(t, code, v, c.Class)
+			text := func(name string) string {
+				return filepath.Join(dir, strings.TrimSuffix(name, ".binarypb")+".textproto")
+			}
+			if head, err := os.ReadFile(text(c.Evidence)); err != nil || !strings.HasPrefix(string(head), "#") || strings.HasPrefix(c.Evidence, "endorsed") {
+				return // no text form that says what it is
+			}
+			ends := text(c.Endorsements)
+			if b, err := os.ReadFile(ends); err != nil || !strings.HasPrefix(string(b), "#") {
+				ends = filepath.Join(dir, c.Endorsements)
+			}
+			code, v = assayJSON(t, "verify", text(c.Evidence), "--as", as, "--at", c.Time, "--collateral", ends, "--unsigned-statement", text(c.References))
+			checkVerdict(t, code, v, c.Class)
 		})
 	}
 	if ran < 12 {

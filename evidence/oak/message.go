@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 	"github.com/assay-tee/assay/internal/protox"
 )
 
@@ -51,10 +52,14 @@ type Message struct {
 	Unknown                                            int      // fields that are not known here; nothing reads them
 }
 
-// ParseMessage reads an Evidence message. Errors are malformed.
+// ParseMessage reads an Evidence message, in binary form, or in text form that names the message. Errors are malformed.
 func ParseMessage(b []byte) (*Message, error) {
 	if len(b) > maxEvidence {
 		return nil, fault.New(fault.Malformed, "%d bytes of Oak evidence; at most %d are read", len(b), maxEvidence)
+	}
+	b, err := oaktext.Binary(b, oaktext.Evidence)
+	if err != nil {
+		return nil, err
 	}
 	m := protox.Parse("Evidence", b)
 	e := &Message{}

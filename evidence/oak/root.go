@@ -15,6 +15,7 @@ import (
 	"github.com/assay-tee/assay/evidence/tdx"
 	"github.com/assay-tee/assay/internal/dcap"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 	"github.com/assay-tee/assay/internal/protox"
 )
 
@@ -213,7 +214,8 @@ const variantSNP = "\x5a\x12\xd0\x0f\x48\xa0\x42\x24\xbf\xf4\x97\x5c\x76\x57\x43
 
 // EndorsementCertificates returns the VCEK certificates in b, in DER, and whether b is an Endorsements message at all.
 func EndorsementCertificates(b []byte) (certs [][]byte, ok bool) {
-	if len(b) < 2 || len(b) > protox.MaxSize || b[0]&7 != 2 {
+	b, err := oaktext.Binary(b, oaktext.Endorsements)
+	if err != nil || len(b) < 2 || len(b) > protox.MaxSize || b[0]&7 != 2 {
 		return nil, false
 	}
 	m := protox.Parse("Endorsements", b)

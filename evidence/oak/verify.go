@@ -11,6 +11,7 @@ import (
 	"github.com/assay-tee/assay/evidence/snp"
 	"github.com/assay-tee/assay/evidence/tdx"
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 )
 
 // Name is the driver's name.
@@ -71,7 +72,7 @@ func New(cfg Config) (*Driver, error) {
 // Detect names the form of data, and reports whether it looks like an Oak Evidence message.
 func Detect(data []byte) (format string, ok bool) {
 	// root_layer, layers or application_keys come first in every encoder's order.
-	if len(data) < 16 || data[0] != 0x0a && data[0] != 0x12 {
+	if len(data) < 16 || data[0] != 0x0a && data[0] != 0x12 && !oaktext.Is(data, oaktext.Evidence) {
 		return "", false
 	}
 	m, err := ParseMessage(data)

@@ -2,6 +2,7 @@ package oak
 
 import (
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 	"github.com/assay-tee/assay/internal/protox"
 )
 
@@ -53,6 +54,10 @@ const (
 // ParseEndorsements reads the message Endorsements. Its variants are used when there is any, else the legacy oneof.
 // Errors are malformed.
 func ParseEndorsements(b []byte) (*Endorsements, error) {
+	b, err := oaktext.Binary(b, oaktext.Endorsements)
+	if err != nil {
+		return nil, err
+	}
 	m := protox.Parse("Endorsements", b)
 	e := &Endorsements{By: map[string]*Endorsement{}}
 	e.Variants = m.Has(8) || m.Has(9) || m.Has(10)
@@ -164,6 +169,10 @@ func released(m *protox.Message) *Endorsement {
 
 // Legacy reads the legacy oneof alone, which carries the same words without key ids. It is class usage when there is none.
 func Legacy(b []byte) (*Endorsements, error) {
+	b, err := oaktext.Binary(b, oaktext.Endorsements)
+	if err != nil {
+		return nil, err
+	}
 	m := protox.Parse("Endorsements", b)
 	form := m.OneOf(1, 2, 3)
 	if form == 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/internal/fault"
+	"github.com/assay-tee/assay/internal/oaktext"
 	"github.com/assay-tee/assay/internal/protox"
 )
 
@@ -122,8 +123,12 @@ type ReferenceValues struct {
 	Events   []*Value // of CB, one per event
 }
 
-// ParseReferenceValues reads the message ReferenceValues, in binary form. Errors are malformed or unsupported.
+// ParseReferenceValues reads the message ReferenceValues, in binary form, or in text form that names the message. Errors are malformed or unsupported.
 func ParseReferenceValues(b []byte) (*ReferenceValues, error) {
+	b, err := oaktext.Binary(b, oaktext.ReferenceValues)
+	if err != nil {
+		return nil, err
+	}
 	m := protox.Parse("ReferenceValues", b)
 	r := &ReferenceValues{Values: map[string]*Value{}}
 	form := m.OneOf(1, 2, 3, 4, 5, 6)
