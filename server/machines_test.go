@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assay-tee/assay/protocol/native"
 	"github.com/assay-tee/assay/protocol/rcar"
 	"github.com/assay-tee/assay/registry"
 	"github.com/assay-tee/assay/server"
@@ -192,5 +193,49 @@ func TestNoIdentityNoMachine(t *testing.T) {
 	}
 	if list := w.machines(""); len(list) != 0 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// Both wires see the same machines: what attests over one is a copy of what attested over the other.
+func TestClonesOverTheNativeWire(t *testing.T) {
+	w := newWorld(t, byHostData)
+	w.put("default/key/1", "?one_shot=true", "once")
+	w.ticket(`{"resource":"default/key/1"}`)
+	attest(t, w.client(simulator.GuestConfig{Measurement: good, HostData: [32]byte{1}}))
+	x := w.begin("snp", native.Release)
+	status, out := x.send("/v1/release", x.submission(w.guest(simulator.GuestConfig{Measurement: good, HostData: [32]byte{1}}), x.bind))
+	if _, r := refused(out); status != 403 || r != "clone_suspect" {
+		t.Errorf("%d %s", status, out)
+	}
+	if list := w.machines("?suspect=true"); len(list) != 1 || len(list[0].Boots) != 2 {
+		t.Errorf("%+v", list)
+	}
+}
+
+// A resource policy that releases to machines which are not affirmed does not get around the registry.
+func TestClonesUnderAResourcePolicy(t *testing.T) {
+	w := newWorld(t, func(c *server.Config) {
+		byHostData(c)
+		c.Parts.Load = loader(t, c.Parts, time.Now)
+	})
+	w.put("default/key/1", "?one_shot=true", "once")
+	w.ticket(`{"resource":"default/key/1","uses":2}`)
+	if status, out := w.call("POST", "/kbs/v0/resource-policy", `{"policy":"`+b64url("package policy\nallow = true")+`"}`); status != 200 {
+		t.Fatalf("%d %s", status, out)
+	}
+	get := func() string {
+		c := w.client(simulator.GuestConfig{Measurement: bad, HostData: [32]byte{1}})
+		attest(t, c)
+		b, err := c.Get(t.Context(), "default/key/1", "")
+		if err != nil {
+			return reason(err)
+		}
+		return string(b)
+	}
+	if got := get(); got != "once" {
+		t.Fatalf("%q", got)
+	}
+	if got := get(); got != "clone_suspect" {
+		t.Errorf("a second one at the same time: %q", got)
 	}
 }
