@@ -148,8 +148,14 @@ func (a *app) collateralFetch(ctx context.Context, f fetchFlags, args []string) 
 		fmt.Fprintf(a.stdout, "%s %s\n", e.Request.Service, e.Request.Path)
 	}
 	fmt.Fprintf(a.stderr, "%d documents in %s\n", len(entries), f.out)
+	if err == nil && len(entries) == 0 {
+		fmt.Fprintln(a.stderr, nothingFetched)
+	}
 	return err
 }
+
+// nothingFetched says what an empty answer means to who wanted to carry documents away.
+const nothingFetched = "no vendor had to be asked: what the evidence carries and --collateral names is enough; take those files along"
 
 func newCollateralExportCmd(a *app) *cobra.Command {
 	var f fetchFlags
@@ -172,6 +178,9 @@ exchanged on the way. "assay collateral import" opens it there and checks every 
 			entries, err := a.gather(cmd.Context(), f, args)
 			if err != nil {
 				return err
+			}
+			if len(entries) == 0 {
+				return fault.New(fault.Usage, "no bundle was written: %s", nothingFetched)
 			}
 			b, err := bundle.Seal(entries, key, a.now())
 			if err != nil {

@@ -67,7 +67,23 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(verbs(a)...)
+	nameArguments(root)
 	return root
+}
+
+// nameArguments lets a call with too few or too many arguments be answered with those that are wanted.
+func nameArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fault.New(fault.Usage, "%w; call it as: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, s := range c.Commands() {
+		nameArguments(s)
+	}
 }
 
 // verbs lists every verb of the command line, in the order of DESIGN.md section 4.

@@ -31,7 +31,8 @@ func newSeAddSecretCmd(a *app) *cobra.Command {
 		Short: "Wrap a secret so that only one image, or one running guest, can add it to its Ultravisor",
 		Long: `Writes a request that the guest hands to its Ultravisor ("pvsecret add"). With --cuid, from evidence that was just
 verified, only that one running guest can add it, and no key for it ever lies in the guest's memory.`,
-		Args: cobra.NoArgs,
+		Example: "  assay se add-secret --hdr image --secret disk.key --name disk -k hkd.crt --cert ibm.crt --cert inter.crt --root-ca root.crt --cuid 1414… -o secret.bin",
+		Args:    cobra.NoArgs,
 		RunE: runE(func(cmd *cobra.Command, _ []string) error {
 			cfg := secex.AddSecretConfig{NoDump: noDump}
 			var ok bool

@@ -222,7 +222,7 @@ func (d *Driver) session(a *answer, env evidence.Env) (*session, error) {
 		// the handle is all that the guest can echo; the state is the caller's
 	case plain != nil:
 	case d.seal == nil || a.echoedKey == nil:
-		return nil, fault.New(fault.Unavailable, "no state of the challenge: SE evidence can only be verified by who made the request, within its session")
+		return nil, fault.New(fault.Unavailable, "no state of the challenge: SE evidence can only be verified by who made the request, within its session: the broker that asked, or assay se verify with the request's ARPK")
 	default:
 		var err error
 		if plain, err = d.seal.open(env.Session, a.echoedKey); err != nil {

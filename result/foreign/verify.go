@@ -38,6 +38,14 @@ var algorithms = map[Kind][]string{MAA: {"RS256"}, ConfidentialSpace: {"RS256"},
 // Kinds lists the kinds.
 func Kinds() []Kind { return []Kind{MAA, ConfidentialSpace, TrustAuthority} }
 
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 // Config says which tokens a relying party accepts. There is no value that accepts everything.
 type Config struct {
 	Kind Kind
@@ -133,13 +141,13 @@ func Verify(token []byte, cfg Config) (*Token, error) {
 func (c *Config) check() error {
 	switch {
 	case algorithms[c.Kind] == nil:
-		return fault.New(fault.Usage, "unknown kind of token %q; known are %v", c.Kind, Kinds())
+		return fault.New(fault.Usage, "unknown kind of token %q; known are %s", c.Kind, kindNames())
 	case len(c.Keys)+len(c.Roots) == 0:
 		return fault.New(fault.Usage, "no key of the service; without one every token would be refused")
 	case c.Time.IsZero():
 		return fault.New(fault.Internal, "foreign.Verify without a clock")
 	case c.Issuer == "":
-		return fault.New(fault.Usage, "name the issuer: keys of such services are shared among tenants")
+		return fault.New(fault.Usage, "name the issuer that you expect (--issuer URL): keys of such services are shared among tenants")
 	case c.Nonce != "" && len(c.Nonce) < minNonce:
 		return fault.New(fault.Usage, "a nonce of %d characters; at least %d are needed", len(c.Nonce), minNonce)
 	}

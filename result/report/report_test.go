@@ -42,6 +42,15 @@ func guest() *report.Report {
 	return r
 }
 
+// Azure's vTPM has the measurement of its CPU as text too, in base64; people compare hex.
+func TestTextShowsMeasurementsInHexOnly(t *testing.T) {
+	r := guest()
+	r.Evidence[0].Claims = claim.Object{{Name: "measurement", Value: claim.S("AQI=")}}
+	if out := text(t, r, report.TextOptions{}); strings.Contains(out, "AQI=") {
+		t.Errorf("base64 is shown:\n%s", out)
+	}
+}
+
 func TestTextTellsWhatTheVerdictRestsOn(t *testing.T) {
 	out := text(t, guest(), report.TextOptions{})
 	for _, want := range []string{"AFFIRMING", "ARK-Milan, built-in", `reference-value by "publisher", statement fw-1`, "until 2027-11-24",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assay-tee/assay/appraise"
+	"github.com/assay-tee/assay/claim"
 	"github.com/assay-tee/assay/endorse"
 	"github.com/assay-tee/assay/internal/tty"
 	"github.com/assay-tee/assay/policy"
@@ -100,7 +101,8 @@ func (p *printer) evidence(e Evidence, explain bool) {
 		p.field("note", n)
 	}
 	for _, name := range []string{"measurement", "mr_td", "mr_enclave"} {
-		if v, ok := e.Claims.Get(name); ok {
+		// Azure's vTPM repeats its CPU's measurement as text in Trustee's spelling; the CPU's own entry shows it in hex.
+		if v, ok := e.Claims.Get(name); ok && v.Kind == claim.NodeHex {
 			p.field(name, v.Text())
 		}
 	}
