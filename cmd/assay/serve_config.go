@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -74,7 +77,22 @@ func stateDir(getenv func(string) string) string {
 func (c *serveConfig) load(b []byte) error {
 	d := toml.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(c); err != nil {
+	err := d.Decode(c)
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var names []string
+		for _, e := range unknown.Errors {
+			line, _ := e.Position()
+			names = append(names, fmt.Sprintf("%s (line %d)", strings.Join(e.Key(), "."), line))
+		}
+		return fault.New(fault.Usage, "configuration: keys that are not known: %s; assay serve --print-config shows all", strings.Join(names, ", "))
+	}
+	var bad *toml.DecodeError
+	if errors.As(err, &bad) {
+		line, _ := bad.Position()
+		return fault.New(fault.Usage, "configuration: line %d: %w", line, err)
+	}
+	if err != nil {
 		return fault.New(fault.Usage, "configuration: %w", err)
 	}
 	return nil
