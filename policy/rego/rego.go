@@ -132,6 +132,9 @@ func compile(name string, modules []Module) (*program, error) {
 	if c.Compile(mods); c.Failed() {
 		return nil, fault.New(fault.Policy, "policy %s does not compile: %w", name, c.Errors)
 	}
+	if err := checkDead(c); err != nil {
+		return nil, err
+	}
 	p := &program{}
 	if p.verdict, err = prepare(c, verdictQuery); err != nil {
 		return nil, err
