@@ -39,7 +39,7 @@ func ParseGUID(s string) (GUID, error) {
 func mustGUID(s string) GUID {
 	g, err := ParseGUID(s)
 	if err != nil {
-		panic(err)
+		panic("unreachable: constant GUIDs are well formed: " + err.Error())
 	}
 	return g
 }

@@ -44,7 +44,7 @@ func (h *KernelHashes) Table() []byte {
 	add := func(guid string, size uint16, content []byte) {
 		g, err := ovmf.ParseGUID(guid)
 		if err != nil {
-			panic(err) // a constant of this function
+			panic("unreachable: constant GUIDs are well formed: " + err.Error())
 		}
 		t = append(binary.LittleEndian.AppendUint16(append(t, g[:]...), size), content...)
 	}
